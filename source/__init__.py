@@ -1,0 +1,24 @@
+"""The bank: its Postgres schema and roles, the Debezium connector, and a simulator of its daily life."""
+
+from source.capture import CAPTURE_ROLE, PUBLICATION
+from source.connector import register_connector
+from source.database import migrate
+from source.errors import SourceError
+from source.history import History, load_history
+from source.live import Summary, simulate
+from source.roles import DATABASE, OWNER_ROLE, bootstrap
+
+__all__ = [
+    "CAPTURE_ROLE",
+    "DATABASE",
+    "OWNER_ROLE",
+    "PUBLICATION",
+    "History",
+    "SourceError",
+    "Summary",
+    "bootstrap",
+    "load_history",
+    "migrate",
+    "register_connector",
+    "simulate",
+]

@@ -1,0 +1,104 @@
+"""The Debezium connector, as Kafka Connect's REST API knows it."""
+
+import json
+import time
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import requests
+
+from source.errors import SourceError, one_line
+
+_REQUEST_TIMEOUT_S = 30.0
+_POLL_S = 0.5
+_RESTART_GRACE_S = 5.0
+
+
+def register_connector(
+    connect_url: str, config: Mapping[str, str] | None = None, *, timeout: float = 90
+) -> None:
+    """Register `source/debezium.json` and wait until the connector and its task run. Safe to repeat.
+
+    `snapshot.mode` is `initial` and not `when_needed`: should the replication slot be lost, a new snapshot
+    could not tell which rows were deleted meanwhile, and Silver would keep them for ever without a word.
+    `initial` ends in a failed task that says so.
+
+    Args:
+        connect_url: Kafka Connect's REST address.
+        config: settings that differ from the file's, by Debezium's property names.
+        timeout: seconds to wait for RUNNING.
+
+    Raises:
+        SourceError: Connect can't be reached or refuses the settings, or the task fails or isn't up in time.
+    """
+    file = json.loads((resources.files("source") / "debezium.json").read_text())
+    settings = {**file["config"], **(config or {})}
+    url = f"{connect_url.rstrip('/')}/connectors/{settings.get('name', file['name'])}"
+    deadline = time.monotonic() + timeout
+
+    while (response := _call("PUT", f"{url}/config", settings)).status_code == requests.codes.conflict:
+        # 409: the workers are just sharing out the work among them, which passes.
+        _sleep_until(deadline, "Kafka Connect is still rebalancing")
+    if not response.ok:
+        raise SourceError(f"Kafka Connect refuses the connector: {_reason(response)}")
+
+    # A task that failed before, say while Postgres was down, stays failed whatever its settings, until it is
+    # told to restart. So the first failure seen is answered with a restart, and the one after that is final.
+    restarted_at: float | None = None
+    while (states := _states(url)) != {"RUNNING"}:
+        if "FAILED" in states:
+            if restarted_at is None:
+                _call("POST", f"{url}/restart?includeTasks=true&onlyFailed=true")
+                restarted_at = time.monotonic()
+            elif time.monotonic() - restarted_at > _RESTART_GRACE_S:
+                raise SourceError(f"The connector failed: {_trace(url)}")
+        _sleep_until(deadline, f"The connector is not running yet ({', '.join(sorted(states))})")
+
+
+def _call(method: str, url: str, body: Mapping[str, str] | None = None) -> requests.Response:
+    try:
+        return requests.request(method, url, json=body, timeout=_REQUEST_TIMEOUT_S)
+    except requests.RequestException:
+        where = url.split("/connectors/")[0]
+        raise SourceError(
+            f"Kafka Connect can't be reached at {where}. Start the local stack with: make up"
+        ) from None
+
+
+def _status(url: str) -> list[dict[str, Any]]:
+    """The connector's state and its tasks'; empty while Connect hasn't got round to it."""
+    response = _call("GET", f"{url}/status")
+    if not response.ok:
+        return []
+    status = response.json()
+    return [status["connector"], *status["tasks"]]
+
+
+def _states(url: str) -> set[str]:
+    """RUNNING alone means that the connector and at least one task run."""
+    parts = _status(url)
+    return (
+        {part["state"] for part in parts}
+        if len(parts) > 1
+        else {part["state"] for part in parts} | {"NO TASK"}
+    )
+
+
+def _trace(url: str) -> str:
+    failed = (part for part in _status(url) if part["state"] == "FAILED")
+    return next((one_line(part.get("trace", "no reason given")) for part in failed), "no reason given")
+
+
+def _reason(response: requests.Response) -> str:
+    try:
+        message = response.json()["message"]
+    except (ValueError, KeyError):
+        message = response.reason
+    return " ".join(str(message).split())
+
+
+def _sleep_until(deadline: float, otherwise: str) -> None:
+    if time.monotonic() > deadline:
+        raise SourceError(f"{otherwise}. Look at Kafka Connect's log: make logs")
+    time.sleep(_POLL_S)

@@ -1,0 +1,128 @@
+"""Registering the connector, against a stand-in for Kafka Connect's REST API."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from typing import Any
+
+import psycopg
+import pytest
+
+from source import SourceError, connector, migrate, register_connector
+
+RUNNING = {"connector": {"state": "RUNNING"}, "tasks": [{"id": 0, "state": "RUNNING"}]}
+TRACE = "org.postgresql.util.PSQLException: FATAL: no slot\n\tat somewhere"
+FAILED = {"connector": {"state": "RUNNING"}, "tasks": [{"id": 0, "state": "FAILED", "trace": TRACE}]}
+STARTING = {"connector": {"state": "RUNNING"}, "tasks": []}
+
+
+class Connect(ThreadingHTTPServer):
+    """Answers each call from its list of (status, body), the last of which it keeps for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[str, list[tuple[int, Any]]] = {}
+        self.asked: list[tuple[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Connect
+
+    def _answer(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        call = f"{self.command} {self.path}"
+        self.server.asked.append((call, json.loads(self.rfile.read(length) or b"null")))
+        answers = self.server.answers.get(call, [(404, {"message": "not found"})])
+        status, body = answers.pop(0) if len(answers) > 1 else answers[0]
+        payload = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    do_GET = do_PUT = do_POST = _answer
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
+    monkeypatch.setattr(connector, "_POLL_S", 0.01)
+    monkeypatch.setattr(connector, "_RESTART_GRACE_S", 0.05)
+    server = Connect()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+PUT = "PUT /connectors/bank/config"
+STATUS = "GET /connectors/bank/status"
+RESTART = "POST /connectors/bank/restart?includeTasks=true&onlyFailed=true"
+
+
+def test_waits_until_the_task_runs(connect: Connect) -> None:
+    connect.answers = {
+        PUT: [(409, {"message": "rebalance"}), (201, {})],
+        STATUS: [(404, {}), (200, STARTING), (200, RUNNING)],
+    }
+    register_connector(connect.url, {"slot.name": "another"})
+    calls = [call for call, _ in connect.asked]
+    assert calls == [PUT, PUT, STATUS, STATUS, STATUS]
+    sent = connect.asked[0][1]
+    assert sent["slot.name"] == "another"
+    assert sent["database.password"] == "${env:CAPTURE_PASSWORD}"
+
+
+def test_a_task_that_failed_before_is_restarted(connect: Connect) -> None:
+    connect.answers = {PUT: [(200, {})], STATUS: [(200, FAILED), (200, RUNNING)], RESTART: [(202, {})]}
+    register_connector(connect.url)
+    assert RESTART in [call for call, _ in connect.asked]
+
+
+def failure(connect: Connect, timeout: float = 5) -> str:
+    with pytest.raises(SourceError) as raised:
+        register_connector(connect.url, timeout=timeout)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_a_task_that_keeps_failing_says_why_in_one_line(connect: Connect) -> None:
+    connect.answers = {PUT: [(200, {})], STATUS: [(200, FAILED)], RESTART: [(202, {})]}
+    assert failure(connect) == ("The connector failed: org.postgresql.util.PSQLException: FATAL: no slot")
+
+
+def test_refused_settings_say_why_in_one_line(connect: Connect) -> None:
+    connect.answers = {PUT: [(400, {"message": "1 error(s):\nwrong password\n"})]}
+    assert failure(connect) == "Kafka Connect refuses the connector: 1 error(s): wrong password"
+
+
+def test_a_connector_that_never_runs_is_given_up(connect: Connect) -> None:
+    connect.answers = {PUT: [(200, {})], STATUS: [(200, STARTING)]}
+    assert "not running yet" in failure(connect, timeout=0.1)
+
+
+def test_the_file_and_the_database_agree(bank: str, capture: str) -> None:
+    config = json.loads((resources.files("source") / "debezium.json").read_text())["config"]
+    migrate(bank)
+    with psycopg.connect(capture, autocommit=True) as connection:
+        rows = connection.execute(
+            "select schemaname || '.' || tablename from pg_publication_tables where pubname = %s",
+            [config["publication.name"]],
+        )
+        captured = set(config["table.include.list"].split(","))
+        assert {name for (name,) in rows} == captured | {
+            config["signal.data.collection"],
+            "debezium.heartbeat",
+        }
+        for _ in range(2):
+            connection.execute(config["heartbeat.action.query"])
