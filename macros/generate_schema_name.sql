@@ -1,0 +1,10 @@
+{#- Schemas are named exactly as configured, but for a developer's own: those begin with the target's schema. -#}
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {%- if custom_schema_name is none -%}
+        {{ target.schema }}
+    {%- elif target.name == 'dev' -%}
+        {{ target.schema }}_{{ custom_schema_name | trim }}
+    {%- else -%}
+        {{ custom_schema_name | trim }}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,137 @@
+{{ config(unique_key=['customer_id', 'balance_date']) }}
+
+with
+
+customers as (
+
+    {{ changed_customers(['accounts']) }}
+
+),
+
+all_changes as (
+
+    select * from {{ ref('base_bank__checking_account_changes') }}
+    where _cdc_error is null
+
+),
+
+-- Every account that one of these customers ever had, with all that ever happened to it, also under another owner.
+accounts as (
+
+    select distinct
+        all_changes.account_id,
+        customers.customer_id
+    from all_changes
+    inner join customers on all_changes.customer_id = customers.customer_id
+
+),
+
+account_changes as (
+
+    select
+        accounts.customer_id,
+        accounts.account_id,
+        case
+            when all_changes._cdc_op = 'd' then to_date(all_changes._cdc_committed_at)
+            else to_date(coalesce(all_changes.last_transaction_at, all_changes._cdc_committed_at))
+        end as balance_date,
+        all_changes._cdc_op <> 'd' and all_changes.customer_id <=> accounts.customer_id as is_owned,
+        all_changes.account_balance,
+        all_changes._ingested_at,
+        all_changes._cdc_offset
+    from accounts
+    inner join all_changes on accounts.account_id = all_changes.account_id
+
+    union all
+
+    -- Emptying the table deletes every account that was there before.
+    select distinct
+        accounts.customer_id,
+        accounts.account_id,
+        to_date(truncates._cdc_committed_at) as balance_date,
+        false as is_owned,
+        cast(null as decimal(10, 2)) as account_balance,
+        truncates._ingested_at,
+        truncates._cdc_offset
+    from all_changes as truncates
+    inner join all_changes as earlier on truncates._cdc_lsn > earlier._cdc_lsn
+    inner join accounts on earlier.account_id = accounts.account_id
+    where truncates._cdc_op = 't'
+
+),
+
+customer_days as (
+
+    select distinct
+        customer_id,
+        balance_date
+    from account_changes
+    where is_owned
+
+),
+
+-- On each day of the customer, and each of the account's own, the newest change of that day, if there was one.
+account_days as (
+
+    select
+        customer_id,
+        account_id,
+        balance_date,
+        max(struct(_ingested_at, _cdc_offset, is_owned, account_balance)) as change
+    from account_changes
+    group by customer_id, account_id, balance_date
+
+    union all
+
+    select
+        accounts.customer_id,
+        accounts.account_id,
+        customer_days.balance_date,
+        null as change
+    from accounts
+    inner join customer_days on accounts.customer_id = customer_days.customer_id
+
+),
+
+-- The last value known by the day's end: the newest change of that day or any before it.
+closing_accounts as (
+
+    select
+        customer_id,
+        account_id,
+        balance_date,
+        max(change) over (
+            partition by customer_id, account_id
+            order by balance_date
+            range between unbounded preceding and current row
+        ) as change
+    from account_days
+
+),
+
+one_per_day as (
+
+    select distinct * from closing_accounts
+
+),
+
+final as (
+
+    select
+        one_per_day.customer_id,
+        one_per_day.balance_date,
+        cast(
+            coalesce(sum(one_per_day.change.account_balance) filter (where one_per_day.change.is_owned), 0)
+            as decimal(20, 2)
+        ) as closing_balance,
+        {{ loaded_at() }} as _loaded_at
+    from one_per_day
+    left semi join customer_days
+        on
+            one_per_day.customer_id = customer_days.customer_id
+            and one_per_day.balance_date = customer_days.balance_date
+    group by one_per_day.customer_id, one_per_day.balance_date
+
+)
+
+select * from final

@@ -1,0 +1,1 @@
+{{ decode_changes(source('bronze', 'checking_account'), key='account_id') }}

@@ -1,0 +1,1 @@
+{{ decode_changes(source('bronze', 'customers'), key='customer_id') }}

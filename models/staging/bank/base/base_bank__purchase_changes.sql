@@ -1,0 +1,1 @@
+{{ decode_changes(source('bronze', 'purchase_trends'), key='id') }}

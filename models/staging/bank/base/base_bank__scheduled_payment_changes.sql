@@ -1,0 +1,1 @@
+{{ decode_changes(source('bronze', 'scheduled_payments'), key='payment_id') }}

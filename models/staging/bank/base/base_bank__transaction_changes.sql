@@ -1,0 +1,1 @@
+{{ decode_changes(source('bronze', 'transactions'), key='transaction_id') }}

@@ -1,0 +1,51 @@
+{{ config(unique_key='purchase_id') }}
+
+with
+
+changes as (
+
+    select * from {{ ref('base_bank__purchase_changes') }}
+    where
+        _cdc_error is null
+        {%- if is_incremental() %}
+        and {{ newer_than_this() }}
+        {%- endif %}
+
+),
+
+latest as (
+
+    {{ latest_change_per_key('changes', key='purchase_id') }}
+
+),
+
+final as (
+
+    select
+        -- ids
+        purchase_id,
+
+        -- strings
+        product,
+
+        -- numbers
+        quantity,
+
+        -- booleans
+        is_deleted,
+
+        -- timestamps
+        purchased_at,
+
+        -- metadata
+        _cdc_op,
+        _cdc_lsn,
+        _cdc_committed_at,
+        _cdc_offset,
+        _ingested_at,
+        {{ loaded_at() }} as _loaded_at
+    from latest
+
+)
+
+select * from final
