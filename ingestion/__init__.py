@@ -3,7 +3,7 @@
 from ingestion.config import Config, IngestionError
 from ingestion.job import Landed, ingest_available, ingest_continuously
 from ingestion.schema import to_bronze
-from ingestion.session import spark_session
+from ingestion.session import require_spark, spark_session
 
 __all__ = [
     "Config",
@@ -11,6 +11,7 @@ __all__ = [
     "Landed",
     "ingest_available",
     "ingest_continuously",
+    "require_spark",
     "spark_session",
     "to_bronze",
 ]

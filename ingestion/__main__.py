@@ -31,7 +31,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="land what is there and end, or go on until interrupted (default: %(default)s)",
     )
     parser.add_argument(
-        "--max-offsets-per-trigger", type=positive, metavar="N", help="most messages of a topic in one micro-batch"
+        "--max-offsets-per-trigger",
+        type=positive,
+        metavar="N",
+        help="most messages of a topic in one micro-batch",
     )
     return parser.parse_args(arguments)
 
@@ -62,9 +65,7 @@ def run(options: argparse.Namespace) -> None:
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: stopping.append(received))
-    ingest_continuously(
-        spark, config, report=lambda line: print(line, flush=True), should_stop=lambda: bool(stopping)
-    )
+    ingest_continuously(spark, config, report=lambda line: print(line, flush=True), should_stop=lambda: bool(stopping))
 
 
 def secrets_of(scope: str | None) -> dict[str, str]:

@@ -15,15 +15,24 @@ def spark_session() -> SparkSession:
     """The session of the cluster this runs on, or one on the Spark Connect server that `SPARK_REMOTE` names.
 
     Raises:
-        IngestionError: nothing listens there. Asked first, as the client goes on trying for ten minutes.
+        IngestionError: nothing listens there.
     """
-    remote = os.environ.get("SPARK_REMOTE")
-    if remote:
-        address = urlsplit(remote.partition(";")[0])
-        try:
-            socket.create_connection((address.hostname or "localhost", address.port or 15002), timeout=5).close()
-        except OSError as error:
-            raise IngestionError(
-                f"Spark is not running at {address.scheme}://{address.netloc}. Start the local stack with: make up"
-            ) from error
+    if "SPARK_REMOTE" in os.environ:
+        require_spark()
     return SparkSession.builder.getOrCreate()
+
+
+def require_spark() -> None:
+    """See that something listens where `SPARK_REMOTE` says: Spark's client would go on trying for ten minutes.
+
+    Raises:
+        IngestionError: nothing does.
+    """
+    remote = os.environ.get("SPARK_REMOTE", "sc://localhost:15002").partition(";")[0]
+    address = urlsplit(remote)
+    try:
+        socket.create_connection((address.hostname or "localhost", address.port or 15002), timeout=5).close()
+    except OSError as error:
+        raise IngestionError(
+            f"Spark is not running at {address.scheme}://{address.netloc}. Start the local stack with: make up"
+        ) from error

@@ -91,6 +91,10 @@ class Home:
         ports: dict[str, int] = json.loads((self.root / "ports.json").read_text())
         return ports
 
+    def moved_ports(self) -> dict[str, int]:
+        """The services that listen somewhere else than usual, as something else had their port."""
+        return {service: port for service, port in self.ports().items() if port != USUAL_PORTS[service]}
+
     def write_env(self, values: dict[str, str]) -> None:
         """Write `env`: one `export NAME=value` a line, readable by the shell and by `read_env`."""
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in values.items()]

@@ -1,4 +1,4 @@
-"""The jars of Kafka, Connect, Debezium and Delta: resolved once, into the virtual environment, by the Ivy in PySpark."""
+"""The jars of Kafka, Connect, Debezium and Delta: resolved once, into the virtual environment, by PySpark's own Ivy."""
 
 from __future__ import annotations
 
@@ -30,14 +30,17 @@ def install_jars() -> int:
 
     Does nothing when they are all there. Ivy keeps what it downloads in `~/.ivy2`.
     """
-    expected = dict(reversed(line.split(maxsplit=1)) for line in CHECKSUMS.read_text().splitlines())
+    lines = (line.split(maxsplit=1) for line in CHECKSUMS.read_text().splitlines())
+    expected = {name: digest for digest, name in lines}
     if checksums(JARS) != expected:
         resolve_jars(JARS)
         found = checksums(JARS)
         if found != expected:
             odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
             shutil.rmtree(JARS)
-            raise StackError(f"These jars are not the ones in {CHECKSUMS.name}: {', '.join(odd)}. Run again: make setup")
+            raise StackError(
+                f"These jars are not the ones in {CHECKSUMS.name}: {', '.join(odd)}. Run again: make setup"
+            )
     return len(expected)
 
 
@@ -50,9 +53,7 @@ def write_checksums() -> None:
 
 def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of each jar under the folder, by its path inside it."""
-    return {
-        str(jar.relative_to(folder)): hashlib.sha256(jar.read_bytes()).hexdigest() for jar in folder.rglob("*.jar")
-    }
+    return {str(jar.relative_to(folder)): hashlib.sha256(jar.read_bytes()).hexdigest() for jar in folder.rglob("*.jar")}
 
 
 def resolve_jars(folder: Path) -> None:
@@ -79,7 +80,9 @@ def resolve_jars(folder: Path) -> None:
         log = folder.parent / "ivy.log"
         log.write_text(ivy.stdout + ivy.stderr)
         shutil.rmtree(folder)
-        raise StackError(f"The jars can't be had from Maven Central: is there a network? (log: {log}) Run again: make setup")
+        raise StackError(
+            f"The jars can't be had from Maven Central: is there a network? (log: {log}) Run again: make setup"
+        )
 
 
 # A trust store holds public certificates only; its format asks for some password.

@@ -1,4 +1,4 @@
-"""What each service of the embedded stack is: its configuration files, its command, and how to tell that it is ready."""
+"""What each service of the embedded stack is: its configuration, its command, and how to tell that it is ready."""
 
 from __future__ import annotations
 
@@ -117,7 +117,11 @@ def postgres(home: Home, ports: dict[str, int]) -> Service:
     def is_ready() -> bool:
         try:
             psycopg.connect(
-                host="127.0.0.1", port=ports["postgres"], user="postgres", password=password, connect_timeout=2
+                host="127.0.0.1",
+                port=ports["postgres"],
+                user="postgres",
+                password=password,
+                connect_timeout=2,
             ).close()
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
@@ -182,7 +186,10 @@ def kafka(home: Home, ports: dict[str, int]) -> Service:
             raise StackError(f"Kafka can't format its folder: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
     return Service(
         name="kafka",
-        command=[*java("kafka", "kafka.Kafka", memory="384m", log_config=log_config(folder)), str(properties)],
+        command=[
+            *java("kafka", "kafka.Kafka", memory="384m", log_config=log_config(folder)),
+            str(properties),
+        ],
         is_ready=lambda: is_open(ports["kafka"]),
     )
 
@@ -220,14 +227,17 @@ def connect(home: Home, ports: dict[str, int]) -> Service:
 
     def is_ready() -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{ports['connect']}/connectors", timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports['connect']}/connectors", timeout=5) as answer:
                 json.load(answer)
         except (OSError, ValueError):
             return False
         return True
 
     main = java(
-        "kafka", "org.apache.kafka.connect.cli.ConnectDistributed", memory="512m", log_config=log_config(folder)
+        "kafka",
+        "org.apache.kafka.connect.cli.ConnectDistributed",
+        memory="512m",
+        log_config=log_config(folder),
     )
     return Service(
         name="connect",

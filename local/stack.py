@@ -106,7 +106,9 @@ def start_supervisor(home: Home, services: list[Service]) -> None:
         check=False,
     )
     if started.returncode != 0:
-        raise StackError(f"The supervisor does not start: {(started.stderr or started.stdout).strip().splitlines()[-1]}")
+        raise StackError(
+            f"The supervisor does not start: {(started.stderr or started.stdout).strip().splitlines()[-1]}"
+        )
 
 
 def supervisor_sections(home: Home, services: list[Service]) -> Iterator[str]:
@@ -164,7 +166,9 @@ def wait_until_ready(home: Home, service: Service) -> None:
     while not service.is_ready():
         state = supervisor(home).getProcessInfo(service.name)["statename"]
         if state == "FATAL" or time.monotonic() > deadline:
-            raise StackError(f"{service.name} does not start ({log_of(home, service.name)} says why). Then run: make up")
+            raise StackError(
+                f"{service.name} does not start ({log_of(home, service.name)} says why). Then run: make up"
+            )
         time.sleep(0.2)
 
 

@@ -1,7 +1,7 @@
 """The bank: its Postgres schema and roles, the Debezium connector, and a simulator of its daily life."""
 
 from source.capture import CAPTURE_ROLE, PUBLICATION
-from source.connector import register_connector
+from source.connector import register_connector, wait_until_captured
 from source.database import migrate
 from source.errors import SourceError
 from source.history import History, load_history
@@ -21,4 +21,5 @@ __all__ = [
     "migrate",
     "register_connector",
     "simulate",
+    "wait_until_captured",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from source.database import connect
 from source.errors import SourceError, one_line
 
 _REQUEST_TIMEOUT_S = 30.0
@@ -32,7 +33,7 @@ def register_connector(
     Raises:
         SourceError: Connect can't be reached or refuses the settings, or the task fails or isn't up in time.
     """
-    file = json.loads((resources.files("source") / "debezium.json").read_text())
+    file = _file()
     settings = {**file["config"], **(config or {})}
     url = f"{connect_url.rstrip('/')}/connectors/{settings.get('name', file['name'])}"
     deadline = time.monotonic() + timeout
@@ -54,6 +55,12 @@ def register_connector(
             elif time.monotonic() - restarted_at > _RESTART_GRACE_S:
                 raise SourceError(f"The connector failed: {_trace(url)}")
         _sleep_until(deadline, f"The connector is not running yet ({', '.join(sorted(states))})")
+
+
+def _file() -> dict[str, Any]:
+    """`source/debezium.json`: the connector's name and its config."""
+    file: dict[str, Any] = json.loads((resources.files("source") / "debezium.json").read_text())
+    return file
 
 
 def _call(method: str, url: str, body: Mapping[str, str] | None = None) -> requests.Response:
@@ -102,3 +109,39 @@ def _sleep_until(deadline: float, otherwise: str) -> None:
     if time.monotonic() > deadline:
         raise SourceError(f"{otherwise}. Look at Kafka Connect's log: make logs")
     time.sleep(_POLL_S)
+
+
+def wait_until_captured(database_url: str, *, timeout: float = 120) -> None:
+    """Wait until everything committed up to now is on the topics.
+
+    The slot's confirmed_flush_lsn is what the connector has had acknowledged by Kafka (PostgreSQL's documentation,
+    pg_replication_slots). A heartbeat is committed first, so that there is a captured change behind the last one.
+
+    Args:
+        database_url: the bank, as its owner.
+        timeout: seconds.
+
+    Raises:
+        SourceError: the slot is missing, or the connector does not get there in time.
+    """
+    slot = _file()["config"]["slot.name"]
+    with connect(database_url) as connection:
+        connection.autocommit = True
+        (target,) = connection.execute("select pg_current_wal_insert_lsn()").fetchone() or ("0/0",)
+        connection.execute(
+            "insert into debezium.heartbeat (id, beat_at) values (1, now())"
+            " on conflict (id) do update set beat_at = excluded.beat_at"
+        )
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            row = connection.execute(
+                "select confirmed_flush_lsn >= %s::pg_lsn from pg_replication_slots where slot_name = %s",
+                [target, slot],
+            ).fetchone()
+            if row and row[0]:
+                return
+            time.sleep(0.2)
+    raise SourceError(
+        f"The connector has not captured the bank's changes within {timeout:.0f} seconds. "
+        "Look at Connect's log (make logs), then run it again."
+    )

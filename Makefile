@@ -1,0 +1,67 @@
+# Each target is one line of what it does. State is under .local/, or $INSIGHTS_HOME.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+RATE ?= 10
+LENGTH ?= 60
+SEED ?= 1
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# What leads to the stack, where it is up; otherwise the command itself says that it isn't.
+STACK := $(or $(INSIGHTS_HOME),.local)/env
+WITH_STACK := [ ! -f $(STACK) ] || . $(STACK);
+
+.PHONY: help setup demo up down status logs simulate ingest build docs lint types test lock
+.DEFAULT_GOAL := help
+
+help: ## what there is to do
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+setup: $(INSTALLED) ## virtual environment, pinned packages, jars
+
+$(INSTALLED): requirements.lock pyproject.toml local/ivy.xml local/jars.sha256
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "This needs Python 3.11; say where it is: make setup PYTHON=/path/to/python3.11")'
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@echo "Packages, as locked in requirements.lock (minutes, the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock > .venv/pip.log 2>&1 \
+		|| { echo "The packages can't be had: is there a network? (log: .venv/pip.log) Then run again: make setup" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m local jars
+	@touch $@
+
+demo: setup ## the whole chain: a bank's figures come out of Gold
+	@$(BIN)/python -m local demo
+
+up: setup ## start the stack, with the bank and its capture
+	@$(BIN)/python -m local up
+
+down: setup ## stop the stack; the data stays
+	@$(BIN)/python -m local down
+
+status: setup ## the services and their logs
+	@$(BIN)/python -m local status
+
+logs: setup ## follow the services' logs
+	@$(BIN)/python -m local logs
+
+simulate: setup ## some of the bank's life: SEED=1 RATE=10 (events a second) LENGTH=60 (seconds)
+	@$(WITH_STACK) $(BIN)/python -m source simulate --seed $(SEED) --rate $(RATE) --length $(LENGTH)
+
+ingest: setup ## Kafka to Bronze
+	@$(WITH_STACK) $(BIN)/python -m ingestion
+
+build: setup ## Silver, Gold and their tests
+	@$(BIN)/dbt build
+
+docs: setup ## every table and column, and where it comes from, in the browser
+	@$(BIN)/dbt docs generate && $(BIN)/dbt docs serve --host 127.0.0.1
+
+lint: setup ## Python's style and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+test: setup ## everything, on a stack of its own
+	@$(BIN)/python -m pytest
+
+lock: setup ## renew requirements.lock and local/jars.sha256
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --all-extras --upgrade pyproject.toml --output-file requirements.lock
+	@$(BIN)/python -m local lock-jars
