@@ -88,7 +88,7 @@ def is_running(home: Home) -> bool:
 
 def supervisor(home: Home) -> Any:
     """Supervisor's XML-RPC interface (supervisord.org, "XML-RPC API")."""
-    transport = SupervisorTransport(None, None, f"unix://{home.control_socket}")
+    transport = SupervisorTransport(None, None, f"unix://{home.control_socket}")  # type: ignore[no-untyped-call]
     return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
 
