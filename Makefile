@@ -63,5 +63,5 @@ test: setup ## everything, on a stack of its own
 
 lock: setup ## renew requirements.lock and local/jars.sha256
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --all-extras --upgrade pyproject.toml --output-file requirements.lock
+	@$(BIN)/uv pip compile --quiet --generate-hashes --no-strip-extras --no-emit-index-url --no-header --python-version 3.11 --all-extras --upgrade pyproject.toml --output-file requirements.lock
 	@$(BIN)/python -m local lock-jars
