@@ -1,12 +1,7 @@
 {#- The source's columns that a model declares in its YAML: a list of {name, data_type, field}, without what the pipeline adds. -#}
 {% macro declared_columns() -%}
-    {%- set node = model -%}
-    {%- if execute and model.resource_type == 'unit_test' -%}
-        {#- A unit test runs the model's SQL under its own name. -#}
-        {%- set node = graph.nodes[model.tested_node_unique_id] -%}
-    {%- endif -%}
     {%- set declared = [] -%}
-    {%- for name, column in (node.columns or {}).items() if not name.startswith('_') and name != 'is_deleted' -%}
+    {%- for name, column in model.columns.items() if not name.startswith('_') and name != 'is_deleted' -%}
         {%- do declared.append({
             'name': name,
             'data_type': column.data_type,

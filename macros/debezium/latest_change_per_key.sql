@@ -29,7 +29,7 @@
             {#- What the row holds: a delete says nothing about it, and a large value left as it was is in an earlier change. #}
             {%- for column in columns %}
             max_by(struct({{ column.name }}), {{ change_place() }}) filter (
-                where _cdc_op <> 'd' and not array_contains(_cdc_unavailable, '{{ column.name }}')
+                where _cdc_op <> 'd' and array_contains(_cdc_unavailable, '{{ column.name }}') is not true
             ) as {{ column.name }}{{ ',' if not loop.last }}
             {%- endfor %}
         from rows_changed
@@ -95,7 +95,7 @@
             truncates._ingested_at
         from truncates
         inner join existing on truncates._cdc_lsn > existing._cdc_lsn
-        left anti join newest on existing.{{ key }} = newest.{{ key }}
+        left anti join moved on existing.{{ key }} = moved.{{ key }}
         where not existing.is_deleted
 
     )

@@ -209,9 +209,7 @@ def test_debezium_delta_and_the_kafka_connector_come_from_ivy_xml_and_are_checke
     assert "-ivy /local/ivy.xml" in DOCKERFILE
     assert "sha256sum --check --strict --quiet /local/jars.sha256" in DOCKERFILE
     configurations = {conf.attrib["name"] for conf in IVY.iterfind(".//conf")}
-    copied = set(
-        re.findall(r"^COPY --from=jars /opt/jars/(\w+) /opt/jars/\1$", DOCKERFILE, flags=re.MULTILINE)
-    )
+    copied = set(re.findall(r"^COPY --from=jars /opt/jars/(\w+) /opt/jars/\1$", DOCKERFILE, flags=re.MULTILINE))
     assert copied == {"debezium", "spark"} <= configurations
     assert content("connect_worker", "=")["plugin.path"] == "/opt/jars"
     assert content("spark_defaults", " ")["spark.driver.extraClassPath"] == "/opt/jars/spark/*"
@@ -226,9 +224,7 @@ def test_the_banks_image_has_all_that_its_commands_import() -> None:
         if name not in found:
             found.add(name)
             needs = (Requirement(text) for text in metadata.requires(name) or [])
-            wanted += [
-                need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})
-            ]
+            wanted += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
     # tzdata is for Windows.
     assert set(listed[1].split("|")) == found - {"tzdata"}
     for name in found:

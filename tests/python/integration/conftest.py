@@ -1,0 +1,76 @@
+"""The rounds of the bank's life, each the next one's past; every test of them looks at what they left."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from pipeline import Stack
+from rounds import Bank, Round, kill, reinsert_against_the_log, wait_for_postgres
+
+import source
+
+
+@pytest.fixture(scope="session")
+def bank(stack: Stack) -> Bank:
+    bank = Bank(stack)
+    bank.open()
+    return bank
+
+
+@pytest.fixture(scope="session")
+def after_the_snapshot(bank: Bank) -> Round:
+    """Round one: what was there when capture began, through all of `dbt build`."""
+    return bank.round("build")
+
+
+@pytest.fixture(scope="session")
+def after_live_changes(bank: Bank, after_the_snapshot: Round) -> Round:
+    """Round two: every kind of change, and some seconds of the simulator."""
+    bank.play("2_live.psql")
+    reinsert_against_the_log(bank.stack)
+    source.simulate(bank.stack.database_url, seed=11, rate=80, length=6)
+    bank.play("3_later.psql")
+    return bank.round("run")
+
+
+@pytest.fixture(scope="session")
+def after_a_second_run(bank: Bank, after_live_changes: Round) -> Round:
+    """Round three: a few customers' changes, which touch a few rows."""
+    bank.play("4_second.psql")
+    return bank.round("run")
+
+
+@pytest.fixture(scope="session")
+def idle_run(bank: Bank, after_a_second_run: Round) -> tuple[dict[str, datetime], dict[str, datetime]]:
+    """Every table's newest commit before and after a run with nothing new, by the table's name."""
+    before = newest_commits(bank.stack)
+    assert sum(bank.stack.ingest().values()) == 0
+    bank.stack.dbt("run")
+    return before, newest_commits(bank.stack)
+
+
+def newest_commits(stack: Stack) -> dict[str, tuple[int, str]]:
+    """Version and operation of the newest commit of each Delta table in Silver and Gold."""
+    commits = {}
+    for schema in ("silver", "gold"):
+        views = {row["viewName"] for row in stack.rows(f"show views in {schema}")}
+        for row in stack.rows(f"show tables in {schema}"):
+            if row["tableName"] not in views:
+                name = f"{schema}.{row['tableName']}"
+                newest = stack.rows(f"select version, operation from (describe history {name} limit 1)")[0]
+                commits[name] = (newest["version"], newest["operation"])
+    return commits
+
+
+@pytest.fixture(scope="session")
+def after_crashes(bank: Bank, idle_run: object) -> Round:
+    """Round four: Connect and Postgres are killed while things go on, and tables are emptied."""
+    kill(bank.stack, "connect")
+    bank.play("5_crash.psql")
+    bank.stack.wait_until_captured()
+    source.simulate(bank.stack.database_url, seed=12, rate=80, length=2)
+    kill(bank.stack, "postgres")
+    wait_for_postgres(bank.stack)
+    bank.play("6_emptied.psql")
+    return bank.round("run")

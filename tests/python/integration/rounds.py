@@ -1,0 +1,147 @@
+"""The bank's life in four rounds: after each, what dbt made of it and what Postgres says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from pipeline import Stack, wait_for
+from truth import AUDIT, GOLD, SILVER, Rows, figures
+
+import source
+
+# Not *.sql: dbt would take each file under tests/ for a test of its own.
+BANK = Path(__file__).with_name("bank")
+
+
+@dataclass(frozen=True)
+class Round:
+    """What there was after one round.
+
+    Attributes:
+        expected: every Silver and Gold table as SQL on Postgres gives it.
+        actual: as dbt made it: rows that aren't deleted, without the columns that begin with `_`.
+        loaded_at: of each table's rows, by all their other values.
+        landed: messages that ingestion brought, by Bronze table.
+    """
+
+    expected: dict[str, Rows]
+    actual: dict[str, Rows]
+    loaded_at: dict[str, dict[tuple[Any, ...], datetime]]
+    landed: dict[str, int]
+
+
+class Bank:
+    """The bank of the tests' stack, and the time that its snapshot took."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.snapshot_began = self.snapshot_ended = datetime.now(UTC)
+
+    def open(self) -> None:
+        """A bank with a past, from which capture begins."""
+        source.load_history(
+            self.stack.database_url, seed=7, customers=40, days=60, until=datetime.now(UTC) - timedelta(minutes=1)
+        )
+        self.play("1_snapshot.psql")
+        with self.stack.connect() as connection:
+            connection.execute(AUDIT)
+        self.snapshot_began = datetime.now(UTC)
+        source.register_connector(self.stack.environment["CONNECT_URL"])
+        self.stack.wait_until_captured()
+        self.snapshot_ended = datetime.now(UTC)
+
+    def play(self, file: str) -> None:
+        """Run a file's paragraphs, each a transaction."""
+        with self.stack.connect() as connection:
+            for paragraph in paragraphs(BANK / file):
+                # A simple query of several statements is one transaction, but where it says otherwise itself.
+                connection.execute(paragraph)
+
+    def round(self, *dbt: str) -> Round:
+        """Bring everything through the pipeline, and compare nothing yet."""
+        self.stack.wait_until_captured()
+        landed = self.stack.ingest()
+        today = self.stack.dbt(*dbt)
+        with self.stack.connect() as connection:
+            expected = figures(connection, today=today, snapshot_at=self.snapshot_began)
+        actual, loaded_at = {}, {}
+        for table in (*SILVER, *GOLD):
+            schema, where = ("silver", "where not is_deleted") if table in SILVER else ("gold", "")
+            rows = self.stack.rows(f"select * from {schema}.{table} {where}")
+            loaded_at[table] = {
+                tuple(value for name, value in row.items() if not name.startswith("_")): row["_loaded_at"]
+                for row in rows
+                if "_loaded_at" in row
+            }
+            actual[table] = [self.public(row) for row in rows]
+        return Round(expected, actual, loaded_at, landed)
+
+    def public(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row's own columns. What the snapshot read has no commit time: any time while it ran stands for one."""
+        return {
+            name: self.snapshot_began
+            if isinstance(value, datetime) and self.snapshot_began <= value <= self.snapshot_ended
+            else value
+            for name, value in row.items()
+            if not name.startswith("_") and name != "is_deleted"
+        }
+
+
+def paragraphs(file: Path) -> Iterator[str]:
+    """The SQL between a file's empty lines."""
+    for paragraph in file.read_text().split("\n\n"):
+        if any(line and not line.startswith("--") for line in paragraph.splitlines()):
+            yield paragraph
+
+
+def reinsert_against_the_log(stack: Stack) -> None:
+    """A row whose last change has a smaller place in the log (LSN) than the one before.
+
+    The insert that waits for its key writes its row first; what it waits for inserts and deletes the key once more.
+    """
+    row = "insert into purchase_trends (id, product, quantity) values (1000200, 'Inserted while it waited', %s)"
+    with stack.connect() as first, stack.connect() as second:
+        first.execute(row, [1])
+        with first.transaction():
+            first.execute("delete from purchase_trends where id = 1000200")
+            waiting = threading.Thread(target=second.execute, args=(row, [2]))
+            waiting.start()
+            wait_for(lambda: _waits_for_a_lock(stack), "the second insert waits for the first transaction")
+            first.execute(row, [3])
+            first.execute("delete from purchase_trends where id = 1000200")
+        waiting.join()
+
+
+def _waits_for_a_lock(stack: Stack) -> bool:
+    with stack.connect() as connection:
+        query = "select from pg_stat_activity where usename = 'bank_owner' and wait_event_type = 'Lock'"
+        return connection.execute(query).fetchone() is not None
+
+
+def kill(stack: Stack, service: str) -> None:
+    """Kill a service with no chance to tidy up, and wait until the supervisor runs it again."""
+    pid = stack.service(service)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(
+        lambda: stack.service(service)["statename"] == "RUNNING" and stack.service(service)["pid"] != pid,
+        f"{service} is started again",
+    )
+
+
+def wait_for_postgres(stack: Stack) -> None:
+    def answers() -> bool:
+        try:
+            stack.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    wait_for(answers, "Postgres answers again")

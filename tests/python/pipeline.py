@@ -1,0 +1,163 @@
+"""The whole chain for tests: a stack of their own, and what one does with it, each stage as a user runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from pyspark.sql import SparkSession
+
+import local
+import source
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+# What a developer's shell may hold, and would lead a test to another stack than its own.
+FOREIGN = ("DATABASE_URL", "CONNECT_URL", "SPARK_", "CHECKPOINTS", "KAFKA_", "TOPIC_PREFIX", "BRONZE_SCHEMA", "DBT_")
+
+# Ends the stack when the tests' own process is gone, whatever ended that: its standard input closes then.
+GUARD = """
+import sys
+from pathlib import Path
+import local
+sys.stdin.read()
+local.down(local.Home(Path(sys.argv[1])))
+"""
+
+
+@dataclass
+class Stack:
+    """A stack that is up, and how a test uses it."""
+
+    home: local.Home
+    work: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    _spark: SparkSession | None = None
+
+    @property
+    def database_url(self) -> str:
+        return self.environment["DATABASE_URL"]
+
+    def up(self) -> None:
+        self.environment = local.up(self.home)
+        self._spark = None
+
+    def clean_environment(self) -> dict[str, str]:
+        """This process's environment, without what leads to a stack, and with this stack's folder."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        return {**clean, "INSIGHTS_HOME": str(self.home.root)}
+
+    def run(
+        self, *words: str, environment: Mapping[str, str] | None = None, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `python -m …` in the project, with what leads to the stack in its environment."""
+        return subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=PROJECT,
+            env={**self.clean_environment(), **self.environment, **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def ingest(self, *options: str, environment: Mapping[str, str] | None = None) -> dict[str, int]:
+        """Run ingestion and return how many messages of each Bronze table it says it landed."""
+        result = self.run("ingestion", *options, environment=environment)
+        assert result.returncode == 0, result.stdout + result.stderr
+        lines = [line for line in result.stdout.splitlines() if " messages from " in line]
+        return {line.split(":")[0]: int(line.split()[1]) for line in lines}
+
+    def dbt(self, *words: str) -> date:
+        """Run dbt, which must succeed, and return the day (UTC) on which it took itself to run."""
+        target = self.work / "target"
+        result = self.run(
+            *("dbt.cli.main", "--no-use-colors", "--log-path", str(self.work / "logs")),
+            *words,
+            *("--target-path", str(target)),
+            timeout=600,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        metadata = json.loads((target / "run_results.json").read_text())["metadata"]
+        return datetime.fromisoformat(metadata["invocation_started_at"]).date()
+
+    def connect(self, url: str | None = None) -> psycopg.Connection[Any]:
+        """A connection as the bank's owner, in UTC, each statement a transaction of its own."""
+        return psycopg.connect(url or self.database_url, autocommit=True, options="-c timezone=UTC")
+
+    def wait_until_captured(self) -> None:
+        source.wait_until_captured(self.database_url)
+
+    @property
+    def spark(self) -> SparkSession:
+        """A session of the tests' own on the stack's Spark server; a new one when the server was started again."""
+        if self._spark is None:
+            token = self.environment["SPARK_CONNECT_AUTHENTICATE_TOKEN"]
+            self._spark = SparkSession.builder.remote(f"{self.environment['SPARK_REMOTE']}/;token={token}").create()
+        return self._spark
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """A query's rows with Decimals, dates, and times that know they are UTC."""
+        return self.spark.sql(query).toArrow().to_pylist()
+
+    def value(self, query: str) -> Any:
+        (row,) = self.rows(query)
+        (value,) = row.values()
+        return value
+
+    def service(self, name: str) -> dict[str, Any]:
+        """What the supervisor knows of a service: `pid`, `statename` and more."""
+        (one,) = (one for one in local.status(self.home) if one["name"] == name)
+        return one
+
+
+@contextlib.contextmanager
+def own_stack(prepare: Callable[[Stack], None] | None = None) -> Iterator[Stack]:
+    """A stack in a new folder, with the bank's database and roles but no tables; nothing of it is left running.
+
+    Args:
+        prepare: called when the services run, before the bank is made.
+    """
+    # Not pytest's own folder: a second pytest locks it against all other users, and as root Postgres is another.
+    folder = Path(tempfile.mkdtemp(prefix="financial-insights-tests-", dir="/tmp"))
+    stack = Stack(local.Home(folder / "home"), work=folder)
+    guard = subprocess.Popen(
+        [sys.executable, "-c", GUARD, str(stack.home.root)], cwd=PROJECT, stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        stack.up()
+        if prepare is not None:
+            prepare(stack)
+        passwords = stack.home.secrets()
+        source.bootstrap(
+            local.superuser_url(stack.home), owner_password=passwords["owner"], capture_password=passwords["capture"]
+        )
+        yield stack
+    finally:
+        local.down(stack.home)
+        guard.communicate(timeout=60)
+        if not os.environ.get("KEEP_TEST_STACK"):
+            shutil.rmtree(folder)
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    """Wait until the condition gives something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        result = condition()
+        if result:
+            return result
+        time.sleep(0.1)
+    raise AssertionError(f"Not within {seconds:.0f} seconds: {what}")
