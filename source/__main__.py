@@ -96,15 +96,11 @@ def _parser() -> _Parser:
     command.add_argument("--upto", metavar="NUMBER", help="stop after this migration, such as 0001")
     add("register", _register, "Register the Debezium connector and wait until it runs; reads CONNECT_URL.")
     command = add("history", _history, "Give an empty bank a past that ends now; reads DATABASE_URL.")
-    command.add_argument(
-        "--seed", type=int, default=1, help="the same seed makes the same people (default 1)"
-    )
+    command.add_argument("--seed", type=int, default=1, help="the same seed makes the same people (default 1)")
     command.add_argument("--customers", type=int, default=300, help="how many (default 300)")
     command.add_argument("--days", type=int, default=180, help="how far back (default 180)")
     command = add("simulate", _simulate, "Let the bank live for a while; reads DATABASE_URL.")
-    command.add_argument(
-        "--seed", type=int, default=1, help="the same seed makes the same events (default 1)"
-    )
+    command.add_argument("--seed", type=int, default=1, help="the same seed makes the same events (default 1)")
     command.add_argument("--rate", type=float, default=10, help="events a second, on average (default 10)")
     command.add_argument("--length", type=float, default=60, help="seconds (default 60)")
     return parser

@@ -82,8 +82,7 @@ class PlainBank:
         """Sell something in the bank's shop; always possible, so it stands in for what isn't."""
         self.purchases.append(
             self._number(
-                "insert into purchase_trends (product, quantity, purchase_date)"
-                " values (%s, %s, %s) returning id",
+                "insert into purchase_trends (product, quantity, purchase_date) values (%s, %s, %s) returning id",
                 *purchase(self.rng),
                 self.now,
             )
@@ -295,8 +294,7 @@ class Bank(PlainBank):
         transaction = self._book(account, -_cents(amount), CATEGORY_OF_PAYEE.get(payee, "bill"))
         status = "failed" if transaction is None else "executed"
         self._changes(
-            "update scheduled_payments set status = %s, transaction_id = %s, updated_at = %s"
-            " where payment_id = %s",
+            "update scheduled_payments set status = %s, transaction_id = %s, updated_at = %s where payment_id = %s",
             status,
             transaction,
             self.now,
@@ -398,9 +396,7 @@ class Bank(PlainBank):
         customer, name = found[0] if found else (None, a_person(self.rng, 0, self.now).name)
         account = self._open_account(name, 0)
         if customer is not None:
-            self._changes(
-                "update checking_account set customer_id = %s where account_id = %s", customer, account
-            )
+            self._changes("update checking_account set customer_id = %s where account_id = %s", customer, account)
         self._book(account, self.rng.randint(5, 300) * 1000, "opening")
         return "account_opened"
 

@@ -75,9 +75,9 @@ def _publish(connection: psycopg.Connection, tables: list[tuple[str, str]]) -> N
     """Make the publication name exactly these tables; FOR ALL TABLES would need a superuser."""
     exists = connection.execute("select 1 from pg_publication where pubname = %s", [PUBLICATION]).fetchone()
     connection.execute(
-        sql.SQL(
-            "alter publication {} set table {}" if exists else "create publication {} for table {}"
-        ).format(sql.Identifier(PUBLICATION), sql.SQL(", ").join(sql.Identifier(*table) for table in tables))
+        sql.SQL("alter publication {} set table {}" if exists else "create publication {} for table {}").format(
+            sql.Identifier(PUBLICATION), sql.SQL(", ").join(sql.Identifier(*table) for table in tables)
+        )
     )
 
 

@@ -16,9 +16,7 @@ _POLL_S = 0.5
 _RESTART_GRACE_S = 5.0
 
 
-def register_connector(
-    connect_url: str, config: Mapping[str, str] | None = None, *, timeout: float = 90
-) -> None:
+def register_connector(connect_url: str, config: Mapping[str, str] | None = None, *, timeout: float = 90) -> None:
     """Register `source/debezium.json` and wait until the connector and its task run. Safe to repeat.
 
     `snapshot.mode` is `initial` and not `when_needed`: should the replication slot be lost, a new snapshot
@@ -68,9 +66,7 @@ def _call(method: str, url: str, body: Mapping[str, str] | None = None) -> reque
         return requests.request(method, url, json=body, timeout=_REQUEST_TIMEOUT_S)
     except requests.RequestException:
         where = url.split("/connectors/")[0]
-        raise SourceError(
-            f"Kafka Connect can't be reached at {where}. Start the local stack with: make up"
-        ) from None
+        raise SourceError(f"Kafka Connect can't be reached at {where}. Start the local stack with: make up") from None
 
 
 def _status(url: str) -> list[dict[str, Any]]:
@@ -85,11 +81,7 @@ def _status(url: str) -> list[dict[str, Any]]:
 def _states(url: str) -> set[str]:
     """RUNNING alone means that the connector and at least one task run."""
     parts = _status(url)
-    return (
-        {part["state"] for part in parts}
-        if len(parts) > 1
-        else {part["state"] for part in parts} | {"NO TASK"}
-    )
+    return {part["state"] for part in parts} if len(parts) > 1 else {part["state"] for part in parts} | {"NO TASK"}
 
 
 def _trace(url: str) -> str:

@@ -37,9 +37,7 @@ def connect(database_url: str) -> psycopg.Connection:
             missing = what.rsplit("FATAL:", 1)[-1].strip()
             advice = f"Postgres at {where} says that {missing}. Create it with: python -m source bootstrap"
         else:
-            advice = (
-                f"Postgres can't be reached at {where}. Is it running? Start the local stack with: make up"
-            )
+            advice = f"Postgres can't be reached at {where}. Is it running? Start the local stack with: make up"
         raise SourceError(advice) from None
 
 

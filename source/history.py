@@ -107,9 +107,7 @@ class _Household:
     payments: list[_Payment] = field(default_factory=list)
 
 
-def load_history(
-    database_url: str, *, seed: int, customers: int, days: int, until: datetime
-) -> History | None:
+def load_history(database_url: str, *, seed: int, customers: int, days: int, until: datetime) -> History | None:
     """Fill an empty bank with its past, in one database transaction.
 
     The same arguments make the same rows, whatever the clock says. Each account's balance is the sum of its
@@ -149,9 +147,7 @@ def load_history(
         sales = [
             sale
             for day in _days(start, until)
-            for sale in purchases_of_day(
-                Random(f"{seed} shop {day}"), day, customers * PURCHASES_PER_CUSTOMER
-            )
+            for sale in purchases_of_day(Random(f"{seed} shop {day}"), day, customers * PURCHASES_PER_CUSTOMER)
             if start <= sale[2] <= until
         ]
         return _load(connection, len(tables) == len(REPLICA_IDENTITY), households, sales)
@@ -248,9 +244,7 @@ def _savings(rng: Random, household: _Household, until: datetime) -> Iterator[_I
                 yield _Intent(at_hour(rng, back, 18, 2), other, -max(cents, 1000), "transfer", to=current)
 
 
-def _spending(
-    rng: Random, household: _Household, orders: list[StandingOrder], until: datetime
-) -> Iterator[_Intent]:
+def _spending(rng: Random, household: _Household, orders: list[StandingOrder], until: datetime) -> Iterator[_Intent]:
     """Card payments: freer after payday, and in all about what the income leaves."""
     person, accounts, opened_at = household.person, household.accounts, household.opened_at
     income_class = person.income_class
@@ -276,9 +270,7 @@ def _spending(
                     yield _Intent(at_hour(rng, back, 10, 2), account, cents, "refund")
 
 
-def _payments(
-    rng: Random, household: _Household, orders: list[StandingOrder], until: datetime
-) -> Iterator[_Intent]:
+def _payments(rng: Random, household: _Household, orders: list[StandingOrder], until: datetime) -> Iterator[_Intent]:
     """Standing orders, carried out by the payment run at six in the morning of a working day."""
     account, opened_at = household.accounts[0], household.opened_at
     for order in orders:
@@ -288,9 +280,7 @@ def _payments(
         created_at, due = opened_at, first_due(order, opened_at.date())
         while created_at <= until:
             paid_at = at_hour(rng, working_day_from(due), 6.3, 0.1)
-            payment = _Payment(
-                account, order.payee, order.cents, order.frequency, due, created_at, created_at
-            )
+            payment = _Payment(account, order.payee, order.cents, order.frequency, due, created_at, created_at)
             household.payments.append(payment)
             if ends_at is not None and created_at <= ends_at < paid_at:
                 payment.status, payment.updated_at = "cancelled", ends_at
@@ -455,9 +445,7 @@ def _load(
     return History(len(customer_ids), len(owners), len(movements), len(payments), len(sales))
 
 
-def _copy(
-    connection: psycopg.Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
-) -> None:
+def _copy(connection: psycopg.Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Copy the rows in and set the table's sequence, which feeds its first column, behind them."""
     names = {"table": sql.Identifier(table), "key": sql.Identifier(columns[0])}
     with connection.cursor() as cursor:

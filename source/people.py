@@ -108,9 +108,7 @@ def kyc_notes(rng: Random, known_since: datetime) -> str:
         "Tenancy agreement",
         "Source of funds declaration",
     )
-    lines = [
-        f"Due diligence file, opened {known_since:%Y-%m-%d}. Risk: {rng.choice(('low', 'low', 'medium'))}."
-    ]
+    lines = [f"Due diligence file, opened {known_since:%Y-%m-%d}. Risk: {rng.choice(('low', 'low', 'medium'))}."]
     for number in range(1, rng.randint(12, 28)):
         digest = base64.b64encode(rng.randbytes(192)).decode()
         lines.append(f"{number}. {rng.choice(papers)} seen by officer {rng.randint(100, 999)}; scan {digest}")
@@ -158,11 +156,7 @@ def standing_orders(rng: Random, person: Person) -> list[StandingOrder]:
         cents = rng.randint(least, most)
         monthly = cents * (52 / 12 if frequency == "weekly" else 1)
         if rng.random() < share and monthly <= left:
-            day = (
-                rng.randrange(7)
-                if frequency == "weekly"
-                else rng.choice((1, 3, 5, 8, 12, 15, 15, 20, 25, 28))
-            )
+            day = rng.randrange(7) if frequency == "weekly" else rng.choice((1, 3, 5, 8, 12, 15, 15, 20, 25, 28))
             orders.append(StandingOrder(rng.choice(payees), category, cents, frequency, day))
             left -= monthly
     return orders

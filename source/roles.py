@@ -32,9 +32,7 @@ def bootstrap(superuser_url: str, *, owner_password: str, capture_password: str)
         connection.autocommit = True
         (is_superuser,) = connection.execute("show is_superuser").fetchone() or ("off",)
         if is_superuser != "on":
-            raise SourceError(
-                f"{connection.info.user} is no superuser: bootstrap needs one, to create roles."
-            )
+            raise SourceError(f"{connection.info.user} is no superuser: bootstrap needs one, to create roles.")
         _login_role(connection, OWNER_ROLE, owner_password, replication=False)
         _login_role(connection, CAPTURE_ROLE, capture_password, replication=True)
         _database(connection)
@@ -63,9 +61,7 @@ def _login_role(connection: psycopg.Connection, role: str, password: str, *, rep
 
 def _database(connection: psycopg.Connection) -> None:
     """Create the database, or make sure that it is the owner's; nobody else but the capture may connect."""
-    exists = (
-        connection.execute("select from pg_database where datname = %s", [DATABASE]).fetchone() is not None
-    )
+    exists = connection.execute("select from pg_database where datname = %s", [DATABASE]).fetchone() is not None
     names = {name: sql.Identifier(name) for name in (DATABASE, OWNER_ROLE, CAPTURE_ROLE)}
     create = "alter database {bank} owner to {bank_owner}"
     if not exists:

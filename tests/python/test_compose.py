@@ -100,7 +100,7 @@ def tags_of(image: str) -> set[str]:
 
 
 def locked_version(package: str) -> str:
-    match = re.search(rf"^{package}==(\S+)", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)
+    match = re.search(rf"^{package}(?:\[[^]]*\])?==(\S+)", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)
     assert match, f"{package} is not in requirements.lock"
     return match[1]
 

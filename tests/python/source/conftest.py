@@ -44,9 +44,7 @@ def server() -> Iterator[str]:
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(postgres, user=user, stdout=log, stderr=log)
         try:
-            url = conninfo.make_conninfo(
-                host=temporary, user="postgres", password=password, dbname="postgres"
-            )
+            url = conninfo.make_conninfo(host=temporary, user="postgres", password=password, dbname="postgres")
             _wait_for(url, process)
             yield url
         finally:
@@ -78,9 +76,7 @@ def new_bank(server: str) -> Callable[[], str]:
 
     def make() -> str:
         with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(DATABASE))
-            )
+            connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(DATABASE)))
         bootstrap(server, owner_password=OWNER_PASSWORD, capture_password=CAPTURE_PASSWORD)
         return conninfo.make_conninfo(server, dbname=DATABASE, user=OWNER_ROLE, password=OWNER_PASSWORD)
 

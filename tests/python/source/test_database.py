@@ -91,9 +91,7 @@ def test_the_capture_can_read_and_stream_what_is_published(bank: str, capture: s
             connection.execute(f"select * from {table}".encode())
         connection.execute("insert into debezium.signal values ('1', 'log', '{}')")
         connection.execute("select * from debezium.signal")
-        beat = (
-            "insert into debezium.heartbeat values (1, now()) on conflict (id) do update set beat_at = now()"
-        )
+        beat = "insert into debezium.heartbeat values (1, now()) on conflict (id) do update set beat_at = now()"
         connection.execute(beat)
         connection.execute(beat)
         connection.execute("select pg_create_logical_replication_slot('test_slot', 'pgoutput')")

@@ -58,9 +58,7 @@ def test_every_balance_is_its_credits_less_its_debits(whole_bank: str) -> None:
     assert rows(whole_bank, UNBALANCED) == []
     summary = simulate(whole_bank, seed=3, **RUSH)
     # The rare events are the ones that could break it.
-    assert {"transaction_corrected", "transaction_removed", "transfer", "customer_left"} <= set(
-        summary.events
-    )
+    assert {"transaction_corrected", "transaction_removed", "transfer", "customer_left"} <= set(summary.events)
     assert rows(whole_bank, UNBALANCED) == []
 
 
@@ -74,9 +72,7 @@ def test_the_as_of_time_of_a_balance_is_when_it_last_changed(whole_bank: str) ->
 
 
 def test_a_past_ends_where_it_should(whole_bank: str) -> None:
-    ((first, last),) = rows(
-        whole_bank, "select min(transaction_date), max(transaction_date) from transactions"
-    )
+    ((first, last),) = rows(whole_bank, "select min(transaction_date), max(transaction_date) from transactions")
     assert UNTIL - timedelta(days=120) <= first < UNTIL - timedelta(days=119)
     assert UNTIL - timedelta(days=1) < last <= UNTIL
 
@@ -99,8 +95,7 @@ TABLES = {
 def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
     """Everything but what depends on the clock."""
     return {
-        table: rows(url, f"select {columns} from {table} order by 1, 2, {columns}")
-        for table, columns in TABLES.items()
+        table: rows(url, f"select {columns} from {table} order by 1, 2, {columns}") for table, columns in TABLES.items()
     }
 
 
@@ -165,9 +160,7 @@ def test_a_payment_says_what_became_of_it(whole_bank: str) -> None:
 def test_a_standing_order_carried_out_is_due_again(bank: str) -> None:
     migrate(bank)
     with psycopg.connect(bank) as connection:
-        connection.execute(
-            "insert into checking_account (account_holder_name, account_balance) values ('A', 0)"
-        )
+        connection.execute("insert into checking_account (account_holder_name, account_balance) values ('A', 0)")
         connection.execute(
             "insert into scheduled_payments (account_id, payee, amount, frequency, due_date)"
             " values (1, 'Orbit Mobile', 20, 'monthly', (now() at time zone 'UTC')::date)"
@@ -184,9 +177,7 @@ def test_a_standing_order_carried_out_is_due_again(bank: str) -> None:
 def test_salaries_come_on_the_last_working_day(whole_bank: str) -> None:
     paid = Counter(
         day.isoformat()
-        for (day,) in rows(
-            whole_bank, "select transaction_date::date from transactions where category = 'salary'"
-        )
+        for (day,) in rows(whole_bank, "select transaction_date::date from transactions where category = 'salary'")
     )
     # 31 January 2026 is a Saturday and 28 February one, too.
     on_time = sum(paid[day] for day in ("2025-11-28", "2025-12-31", "2026-01-30", "2026-02-27"))
@@ -198,8 +189,7 @@ def test_the_week_has_a_rhythm(whole_bank: str) -> None:
         (category, weekend): count
         for category, weekend, count in rows(
             whole_bank,
-            "select category, extract(isodow from transaction_date) > 5, count(*)::int"
-            " from transactions group by 1, 2",
+            "select category, extract(isodow from transaction_date) > 5, count(*)::int from transactions group by 1, 2",
         )
     }
 
@@ -213,18 +203,14 @@ def test_the_week_has_a_rhythm(whole_bank: str) -> None:
 def test_the_night_is_quiet(whole_bank: str) -> None:
     ((part,),) = rows(
         whole_bank,
-        "select avg((extract(hour from transaction_date) < 6)::int) from transactions"
-        " where category = 'groceries'",
+        "select avg((extract(hour from transaction_date) < 6)::int) from transactions where category = 'groceries'",
     )
     assert part < 0.01
 
 
 def test_some_products_are_far_more_popular_than_others(whole_bank: str) -> None:
     sold = [
-        n
-        for (n,) in rows(
-            whole_bank, "select sum(quantity)::int from purchase_trends group by product order by 1"
-        )
+        n for (n,) in rows(whole_bank, "select sum(quantity)::int from purchase_trends group by product order by 1")
     ]
     assert sold[-1] > 8 * sold[len(sold) // 2]
 
