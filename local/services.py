@@ -277,8 +277,6 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
         # The defaults, 200 and 50, make every small table slow.
         "spark.sql.shuffle.partitions": cores,
         "spark.databricks.delta.snapshotPartitions": cores,
-        # The default, 100 generated classes, is less than one dbt run needs: each run would compile them all again.
-        "spark.sql.codegen.cache.maxEntries": "5000",
     }
     conf = folder / "conf"
     conf.mkdir(parents=True, exist_ok=True)
