@@ -13,7 +13,7 @@ accounts as (
 
 ),
 
--- An account that goes from one customer to another changes both. Silver's state knows the new one; the change, the old.
+-- An account that goes from one customer to another changes both. Silver's state knows the new one, the change the old.
 account_owners as (
 
     select customer_id from accounts

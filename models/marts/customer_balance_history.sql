@@ -77,7 +77,7 @@ account_days as (
         customer_id,
         account_id,
         balance_date,
-        max(struct(_ingested_at, _cdc_offset, is_owned, account_balance)) as change
+        max(struct(_ingested_at, _cdc_offset, is_owned, account_balance)) as newest
     from account_changes
     group by customer_id, account_id, balance_date
 
@@ -87,7 +87,7 @@ account_days as (
         accounts.customer_id,
         accounts.account_id,
         customer_days.balance_date,
-        null as change
+        null as newest
     from accounts
     inner join customer_days on accounts.customer_id = customer_days.customer_id
 
@@ -100,11 +100,11 @@ closing_accounts as (
         customer_id,
         account_id,
         balance_date,
-        max(change) over (
+        max(newest) over (
             partition by customer_id, account_id
             order by balance_date
             range between unbounded preceding and current row
-        ) as change
+        ) as newest
     from account_days
 
 ),
@@ -121,7 +121,7 @@ final as (
         one_per_day.customer_id,
         one_per_day.balance_date,
         cast(
-            coalesce(sum(one_per_day.change.account_balance) filter (where one_per_day.change.is_owned), 0)
+            coalesce(sum(one_per_day.newest.account_balance) filter (where one_per_day.newest.is_owned), 0)
             as decimal(20, 2)
         ) as closing_balance,
         {{ loaded_at() }} as _loaded_at

@@ -21,7 +21,7 @@ products as (
     {% if is_incremental() %}
         where {{ newer_than_this() }}
 
-        union
+        union distinct
 
         select get_json_object(_cdc_before, '$.product') as product
         from changes

@@ -32,7 +32,7 @@ customers as (
     {{ changed_customers(['accounts', 'scheduled_payments']) }}
     {% if is_incremental() %}
 
-        union
+        union distinct
 
         -- A payment becomes overdue without a change in the bank, when the day turns.
         select accounts.customer_id

@@ -1,5 +1,5 @@
--- Marts compute only what changed. Computed anew from everything in Silver, each customer's and product's figures must be the same,
--- or a change was passed by, and the mart has been wrong since.
+-- Marts compute only what changed. Computed anew from everything in Silver, each customer's and product's figures
+-- must be the same, or a change was passed by, and the mart has been wrong since.
 
 with
 
@@ -107,12 +107,15 @@ reported as (
 final as (
 
     select
-        figure,
-        whose,
+        coalesce(staged.figure, reported.figure) as figure,
+        coalesce(staged.whose, reported.whose) as whose,
         staged.amount as staged_amount,
         reported.amount as reported_amount
     from staged
-    full join reported using (figure, whose)
+    full join reported
+        on
+            staged.figure = reported.figure
+            and staged.whose = reported.whose
     where not staged.amount <=> reported.amount
 
 )

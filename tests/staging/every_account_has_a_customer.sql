@@ -1,5 +1,5 @@
--- An account that belongs to no customer is in no mart, as there is no customer to show it with. Its money is missing from every
--- figure of Gold, which the bank should know, and may want to put right at the source.
+-- An account that belongs to no customer is in no mart, as there is no customer to show it with. Its money is missing
+-- from every figure of Gold, which the bank should know, and may want to put right at the source.
 {{ config(severity='warn') }}
 
 with

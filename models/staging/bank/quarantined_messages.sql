@@ -14,16 +14,16 @@ final as (
 
     {%- for table, base in changes.items() %}
 
-    select
-        '{{ table }}' as bronze_table,
-        _cdc_error as reason,
-        _cdc_partition,
-        _cdc_offset,
-        _ingested_at,
-        _loaded_at
-    from {{ base }}
-    where _cdc_error is not null
-    {{ 'union all' if not loop.last }}
+        select
+            '{{ table }}' as bronze_table,
+            _cdc_error as reason,
+            _cdc_partition,
+            _cdc_offset,
+            _ingested_at,
+            _loaded_at
+        from {{ base }}
+        where _cdc_error is not null
+        {{ 'union all' if not loop.last }}
     {%- endfor %}
 
 )

@@ -8,7 +8,7 @@ changes as (
     where
         _cdc_error is null
         {%- if is_incremental() %}
-        and {{ newer_than_this() }}
+            and {{ newer_than_this() }}
         {%- endif %}
 
 ),
