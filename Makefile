@@ -58,7 +58,7 @@ docs: setup ## every table and column, and where it comes from, in the browser
 lint: setup ## Python's style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-test: setup ## everything, on a stack of its own
+test: setup lint ## everything, on a stack of its own
 	@$(BIN)/python -m pytest
 
 lock: setup ## renew requirements.lock and local/jars.sha256

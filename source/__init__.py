@@ -4,6 +4,7 @@ from source.capture import CAPTURE_ROLE, PUBLICATION
 from source.connector import register_connector, wait_until_captured
 from source.database import migrate
 from source.errors import SourceError
+from source.gap import behind, catch_up
 from source.history import History, load_history
 from source.live import Summary, simulate
 from source.roles import DATABASE, OWNER_ROLE, bootstrap
@@ -16,7 +17,9 @@ __all__ = [
     "History",
     "SourceError",
     "Summary",
+    "behind",
     "bootstrap",
+    "catch_up",
     "load_history",
     "migrate",
     "register_connector",

@@ -4,14 +4,26 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 import psycopg
 from rich.progress import Progress
 
-from source import SourceError, bootstrap, load_history, migrate, register_connector, simulate
+from source import (
+    SourceError,
+    Summary,
+    behind,
+    bootstrap,
+    catch_up,
+    load_history,
+    migrate,
+    register_connector,
+    simulate,
+)
 from source.errors import one_line
+
+_AS_GOOD_AS_NOW = timedelta(hours=1)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -64,6 +76,9 @@ def _history(arguments: argparse.Namespace) -> None:
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
+    now = datetime.now(UTC)
+    if behind(_environment("DATABASE_URL"), now) > _AS_GOOD_AS_NOW:
+        _catch_up(arguments.seed, now)
     with Progress(transient=True) as bar:
         task = bar.add_task("The bank is open", total=arguments.length)
         summary = simulate(
@@ -73,9 +88,34 @@ def _simulate(arguments: argparse.Namespace) -> None:
             length=arguments.length,
             progress=lambda summary: bar.update(task, completed=summary.seconds),
         )
+    _tell(summary)
+
+
+def _catch_up(seed: int, until: datetime) -> None:
+    print("The bank has stood still for more than an hour: first come the days since then, 60 at the most.")
+    with Progress(transient=True) as bar:
+        task = bar.add_task("The bank catches up", total=None)
+        summary = catch_up(
+            _environment("DATABASE_URL"),
+            seed=seed,
+            until=until,
+            progress=lambda at: bar.update(task, description=f"The bank catches up: {at:%Y-%m-%d}"),
+        )
+    _tell(summary)
+
+
+def _tell(summary: Summary) -> None:
     print(f"{summary.events.total():,} events in {summary.seconds:.0f} s.")
     for event, count in summary.events.most_common():
         print(f"{count:8,}  {event.replace('_', ' ')}")
+
+
+def _more_than_zero(word: str) -> float:
+    """Checked before anything happens, for a bank that stood still is busy for a while before `simulate` begins."""
+    number = float(word)
+    if number <= 0:
+        raise argparse.ArgumentTypeError("must be more than zero")
+    return number
 
 
 def _parser() -> _Parser:
@@ -99,10 +139,14 @@ def _parser() -> _Parser:
     command.add_argument("--seed", type=int, default=1, help="the same seed makes the same people (default 1)")
     command.add_argument("--customers", type=int, default=300, help="how many (default 300)")
     command.add_argument("--days", type=int, default=180, help="how far back (default 180)")
-    command = add("simulate", _simulate, "Let the bank live for a while; reads DATABASE_URL.")
+    command = add(
+        "simulate",
+        _simulate,
+        "Let the bank live on, for a while; a bank that stood still first catches up. Reads DATABASE_URL.",
+    )
     command.add_argument("--seed", type=int, default=1, help="the same seed makes the same events (default 1)")
-    command.add_argument("--rate", type=float, default=10, help="events a second, on average (default 10)")
-    command.add_argument("--length", type=float, default=60, help="seconds (default 60)")
+    command.add_argument("--rate", type=_more_than_zero, default=10, help="events a second, on average (default 10)")
+    command.add_argument("--length", type=_more_than_zero, default=60, help="seconds (default 60)")
     return parser
 
 

@@ -11,8 +11,9 @@ from typing import Any, LiteralString
 
 import psycopg
 
+from source.capture import is_whole
 from source.days import next_due
-from source.history import OVERDRAFT
+from source.lives import INCOME_CATEGORIES, OVERDRAFT, WEEKS_A_MONTH
 from source.people import (
     CATEGORY_OF_PAYEE,
     ONE_OFFS,
@@ -27,8 +28,9 @@ from source.spending import CARD, card_amount, purchase
 _FIRST_CUSTOMERS = 10
 _REMEMBERED = 500
 
-# The payment run looks back a few days; what it missed for longer stays overdue until somebody sees to it.
-_LOOKS_BACK = timedelta(days=3)
+# The payment run looks back a few days, such as from Monday to a Christmas on Thursday; what it missed for longer
+# stays overdue until somebody sees to it.
+_LOOKS_BACK = timedelta(days=4)
 
 # Another session came in between, say a second simulation; our transaction is rolled back whole.
 _CONFLICTS = (psycopg.errors.ForeignKeyViolation, psycopg.errors.DeadlockDetected)
@@ -43,6 +45,7 @@ class PlainBank:
     def __init__(self, connection: psycopg.Connection, rng: Random) -> None:
         self.connection = connection
         self.rng = rng
+        self.now = datetime.now(UTC)
         self.accounts = self._column("select account_id from checking_account order by 1")
         self.purchases = deque(
             self._column("select id from purchase_trends order by 1 desc limit %s", _REMEMBERED)[::-1],
@@ -61,29 +64,46 @@ class PlainBank:
             (self.return_purchase, 2),
         )
 
+    def seldom(self) -> Sequence[tuple[Event, float]]:
+        """What happens on a day without being in anybody's plans, and how often per account."""
+        return ((self.move_balance, 1.2), (self.correct_purchase, 0.004), (self.return_purchase, 0.0025))
+
+    def shoppers(self) -> float:
+        """How many people buy in the bank's shop; here, where nobody is registered, by the accounts."""
+        return 0.7 * len(self.accounts)
+
     def first_events(self) -> list[str]:
         """Open the doors: a bank without accounts gets some."""
-        return [self._in_transaction(self.join) for _ in range(0 if self.accounts else _FIRST_CUSTOMERS)]
+        return [self._now(self.join) for _ in range(0 if self.accounts else _FIRST_CUSTOMERS)]
 
     def next_event(self) -> str:
         """Let one thing happen, and say what."""
         (event,) = self.rng.choices(self._events, cum_weights=self._weights)
-        return self._in_transaction(event)
+        return self._now(event)
 
-    def _in_transaction(self, event: Event) -> str:
-        self.now = datetime.now(UTC)
+    def _now(self, event: Event) -> str:
+        return self.happen(lambda: event() or self.sell(), datetime.now(UTC)) or "conflict"
+
+    def happen(self, event: Event, at: datetime) -> str | None:
+        """Let this happen in a database transaction of its own, stamped with a time; None if nothing came of it."""
+        self.now = at
         try:
             with self.connection.transaction():
-                return event() or self.sell()
+                return event()
         except _CONFLICTS:
-            return "conflict"
+            return None
 
     def sell(self) -> str:
         """Sell something in the bank's shop; always possible, so it stands in for what isn't."""
+        return self.sell_this(*purchase(self.rng))
+
+    def sell_this(self, product: str, quantity: int) -> str:
+        """Sell so many of a product."""
         self.purchases.append(
             self._number(
                 "insert into purchase_trends (product, quantity, purchase_date) values (%s, %s, %s) returning id",
-                *purchase(self.rng),
+                product,
+                quantity,
                 self.now,
             )
         )
@@ -129,8 +149,8 @@ class PlainBank:
         self.accounts.append(account)
         return account
 
-    def _move(self, account: int, cents: int, *, whatever_it_holds: bool = False) -> bool:
-        """Change a balance, unless that would overdraw it or the account is gone.
+    def _move(self, account: int, cents: int, *, floor: int | None = -OVERDRAFT) -> bool:
+        """Change a balance, unless the account is gone or a debit would take it below the floor, if it has one.
 
         Asking and taking are one statement, so that two sessions can't both spend the last of it.
         """
@@ -141,7 +161,7 @@ class PlainBank:
             self.now,
             account,
             _money(cents),
-            _money(-OVERDRAFT) if cents < 0 and not whatever_it_holds else Decimal("-Infinity"),
+            _money(floor) if cents < 0 and floor is not None else Decimal("-Infinity"),
         )
 
     def _rows(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
@@ -208,14 +228,76 @@ class Bank(PlainBank):
             (self.leave, 0.4),
         )
 
+    def seldom(self) -> Sequence[tuple[Event, float]]:
+        """What happens on a day without being in anybody's plans, and how often per account."""
+        return (
+            (self.correct_transaction, 0.015),
+            (self.remove_transaction, 0.006),
+            (self.correct_purchase, 0.004),
+            (self.return_purchase, 0.0025),
+            (self.change_email, 0.003),
+            (self.cancel, 0.002),
+            (self.review, 0.001),
+            (self.join, 0.0006),
+            (self.leave, 0.0003),
+            (self.open_another_account, 0.0003),
+        )
+
+    def shoppers(self) -> float:
+        """How many people buy in the bank's shop."""
+        return len(self.customers)
+
+    def households(self) -> list[tuple[Any, ...]]:
+        """Who has which accounts, and what the books say of their means.
+
+        Returns:
+            Numbers of the accounts, the oldest first; of the first of them the usual category, amount and day of the
+            month of the income (None without one), and what its standing orders take in a month.
+        """
+        return self._rows(
+            """
+            with households as (
+                select min(account_id) as account_id, array_agg(account_id order by account_id) as accounts
+                from checking_account
+                group by coalesce(customer_id::text, replace(account_holder_name, ' (household)', ''))
+            ),
+            incomes as (
+                select
+                    account_id,
+                    mode() within group (order by category) as category,
+                    percentile_disc(0.5) within group (order by amount) as amount,
+                    percentile_disc(0.5) within group (order by extract(day from transaction_date)) as day
+                from transactions
+                where transaction_type = 'credit' and category = any(%s)
+                group by account_id
+            ),
+            orders as (
+                select account_id, sum(case frequency when 'weekly' then %s else 1 end * amount) as amount
+                from scheduled_payments
+                where status = 'scheduled' and frequency <> 'one_off'
+                group by account_id
+            )
+            select accounts, incomes.category, incomes.amount, incomes.day, coalesce(orders.amount, 0)
+            from households
+            left join incomes using (account_id)
+            left join orders using (account_id)
+            order by account_id
+            """,
+            list(INCOME_CATEGORIES),
+            Decimal(WEEKS_A_MONTH),
+        )
+
     def pay_by_card(self) -> str | None:
         """Somebody shops, if the account has the money."""
         if not self.spenders:
             return None
         account = self.rng.choice(self.spenders)
         (category,) = self.rng.choices(CARD, [category.share for category in CARD])
-        cents = card_amount(self.rng, category, self.scales[account])
-        transaction = self._book(account, -cents, category.name)
+        return self.spend(account, card_amount(self.rng, category, self.scales[account]), category.name)
+
+    def spend(self, account: int, cents: int, category: str) -> str:
+        """A card payment, which may be corrected or taken back later."""
+        transaction = self._book(account, -cents, category)
         if transaction is None:
             return "declined"
         self.transactions.append(transaction)
@@ -228,21 +310,27 @@ class Bank(PlainBank):
         (income,) = self.rng.choices(_INCOMES, [share for _, share, _, _ in _INCOMES])
         category, _, median, sigma = income
         cents = max(1, round(self.rng.lognormvariate(math.log(median), sigma)))
-        booked = self._book(self.rng.choice(self.accounts), cents, category)
-        return "credit" if booked is not None else None
+        return self.credit(self.rng.choice(self.accounts), cents, category)
+
+    def credit(self, account: int, cents: int, category: str) -> str | None:
+        """Money comes in on an account, if that is still there."""
+        return "credit" if self._book(account, cents, category) is not None else None
 
     def transfer(self) -> str | None:
         """Money goes from one account to another."""
         if len(self.accounts) < 2:
             return None
         payer, payee = self.rng.sample(self.accounts, 2)
-        cents = self.rng.randint(2, 40) * 1000
+        return self.transfer_between(payer, payee, self.rng.randint(2, 40) * 1000)
+
+    def transfer_between(self, payer: int, payee: int, cents: int, floor: int = -OVERDRAFT) -> str:
+        """Take from one account, down to its floor, and give to the other."""
         # Both are locked in the order of their numbers, lest two transfers wait for each other.
         locked = self._rows(
             "select from checking_account where account_id = any(%s) order by account_id for update",
             [payer, payee],
         )
-        if len(locked) < 2 or self._book(payer, -cents, "transfer") is None:
+        if len(locked) < 2 or self._book(payer, -cents, "transfer", floor) is None:
             return "declined"
         self._book(payee, cents, "transfer")
         return "transfer"
@@ -262,7 +350,7 @@ class Bank(PlainBank):
         ((account, amount),) = found
         old = _cents(amount)
         new = max(1, round(old * factor))
-        self._move(account, old - new, whatever_it_holds=True)
+        self._move(account, old - new, floor=None)
         self._changes("update transactions set amount = %s where transaction_id = %s", _money(new), number)
         return "transaction_corrected"
 
@@ -276,21 +364,34 @@ class Bank(PlainBank):
         if not found:
             return None
         ((account, amount),) = found
-        self._move(account, _cents(amount), whatever_it_holds=True)
+        self._move(account, _cents(amount), floor=None)
         return "transaction_removed"
 
     def pay_what_is_due(self) -> str | None:
-        """Carry out the payment that is due longest, or fail it; a standing order is due again."""
+        """Carry out the payment that is due longest, or fail it."""
+        found = self.due(self.now.date(), 1)
+        return self.pay(found[0]) if found else None
+
+    def due(self, day: date, most: int | None = None) -> list[int]:
+        """The payments the bank would carry out on that day, those due longest first."""
+        return self._column(
+            "select payment_id from scheduled_payments where status = 'scheduled' and due_date between %s and %s"
+            " order by due_date, payment_id limit %s for update skip locked",
+            day - _LOOKS_BACK,
+            day,
+            most,
+        )
+
+    def pay(self, payment: int) -> str | None:
+        """Carry out a payment, or fail it; a standing order is due again."""
         found = self._rows(
-            "select payment_id, account_id, payee, amount, frequency, due_date from scheduled_payments"
-            " where status = 'scheduled' and due_date between %s and %s"
-            " order by due_date, payment_id limit 1 for update skip locked",
-            self.now.date() - _LOOKS_BACK,
-            self.now.date(),
+            "select account_id, payee, amount, frequency, due_date from scheduled_payments"
+            " where payment_id = %s and status = 'scheduled' for update",
+            payment,
         )
         if not found:
             return None
-        ((payment, account, payee, amount, frequency, due),) = found
+        ((account, payee, amount, frequency, due),) = found
         transaction = self._book(account, -_cents(amount), CATEGORY_OF_PAYEE.get(payee, "bill"))
         status = "failed" if transaction is None else "executed"
         self._changes(
@@ -314,6 +415,10 @@ class Bank(PlainBank):
         due = self.now.date() + timedelta(days=self.rng.choice((0, 0, 1, 2, 5, 9, 14, 21, 30)))
         self._schedule(self.rng.choice(self.accounts), payee, amount, "one_off", due)
         return "payment_scheduled"
+
+    def arrange(self, account: int, payee: str, cents: int, due: date) -> str | None:
+        """A bill comes in, to be paid once."""
+        return "payment_scheduled" if self._schedule(account, payee, _money(cents), "one_off", due) else None
 
     def cancel(self) -> str | None:
         """Somebody calls a payment off before it is due."""
@@ -417,9 +522,9 @@ class Bank(PlainBank):
         self.spenders = [account for account in self.spenders if account not in gone]
         return "customer_left" if left else None
 
-    def _book(self, account: int, cents: int, category: str) -> int | None:
+    def _book(self, account: int, cents: int, category: str, floor: int = -OVERDRAFT) -> int | None:
         """Move money and write it down: the transaction's number, or None if the account doesn't allow it."""
-        if not self._move(account, cents):
+        if not self._move(account, cents, floor=floor):
             return None
         return self._number(
             "insert into transactions (account_id, transaction_type, amount, category, transaction_date)"
@@ -443,6 +548,15 @@ class Bank(PlainBank):
             self.now,
             account,
         )
+
+
+def open_bank(connection: psycopg.Connection, rng: Random) -> PlainBank:
+    """The bank that the database's tables make, whole or plain.
+
+    Raises:
+        SourceError: there are no tables.
+    """
+    return Bank(connection, rng) if is_whole(connection) else PlainBank(connection, rng)
 
 
 # category, share, median in cents, standard deviation of the logarithm

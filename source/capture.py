@@ -3,6 +3,8 @@
 import psycopg
 from psycopg import sql
 
+from source.errors import SourceError
+
 CAPTURE_ROLE = "debezium"
 PUBLICATION = "bank_publication"
 
@@ -25,6 +27,18 @@ def existing_tables(connection: psycopg.Connection) -> list[str]:
     )
     found = {name for (name,) in rows}
     return [table for table in REPLICA_IDENTITY if table in found]
+
+
+def is_whole(connection: psycopg.Connection) -> bool:
+    """Whether the bank has all of the tables, and not just the two plain ones.
+
+    Raises:
+        SourceError: it has none.
+    """
+    tables = existing_tables(connection)
+    if "checking_account" not in tables:
+        raise SourceError("The bank has no tables yet. Make them with: python -m source migrate")
+    return len(tables) == len(REPLICA_IDENTITY)
 
 
 def open_to_capture(connection: psycopg.Connection) -> None:

@@ -1,9 +1,16 @@
 """The bank's calendar. All dates and times are UTC."""
 
 import calendar
-from datetime import date, timedelta
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
 
 _HOLIDAYS = {(1, 1), (5, 1), (12, 25), (12, 26)}
+
+
+def days_between(start: datetime, until: datetime) -> Iterator[date]:
+    """The days from one moment to another, both days included."""
+    for number in range((until.date() - start.date()).days + 1):
+        yield start.date() + timedelta(days=number)
 
 
 def is_working_day(day: date) -> bool:

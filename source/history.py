@@ -4,34 +4,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from random import Random
 
 import psycopg
 from psycopg import sql
 
-from source.capture import REPLICA_IDENTITY, existing_tables
+from source.capture import is_whole
 from source.database import connect
-from source.days import month_end, next_due, working_day_from, working_day_until
+from source.days import days_between, next_due, working_day_from
 from source.errors import SourceError
-from source.people import ONE_OFFS, Person, StandingOrder, a_person, first_due, standing_orders
-from source.spending import (
-    MEAN_CARD_AMOUNT,
-    at_hour,
-    card_day,
-    card_payment,
-    poisson,
-    purchases_of_day,
+from source.lives import (
+    MISSED,
+    PURCHASES_PER_CUSTOMER,
+    WEEKS_A_MONTH,
+    Wish,
+    a_life,
+    bills,
+    floor,
+    run_at,
+    wishes,
 )
-
-OVERDRAFT = 50_000
-"""How far below zero a current account may go, in cents; a debit beyond that is declined."""
-
-PURCHASES_PER_CUSTOMER = 0.16
-"""How many purchases a day the bank's shop sells per customer."""
-
-_MISSED = 0.006
-"""Part of the payments that the payment run leaves out: they stay scheduled, and are overdue."""
+from source.people import Person, StandingOrder, a_person, first_due, standing_orders
+from source.spending import purchases_of_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +41,9 @@ class History:
 
 @dataclass(slots=True, eq=False)
 class _Account:
-    """Money in cents; `floor` is what the balance may fall to."""
+    """Money in cents."""
 
     holder: str
-    floor: int
     last_moved_at: datetime
     balance: int = 0
     number: int = 0
@@ -82,18 +75,6 @@ class _Payment:
     movement: _Movement | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Intent:
-    """Money that wants to move at a time; whether it does depends on the balance then."""
-
-    at: datetime
-    account: _Account
-    cents: int
-    category: str
-    to: _Account | None = None
-    payment: _Payment | None = None
-
-
 @dataclass(slots=True, eq=False)
 class _Household:
     """A customer and all that is theirs; unless `registered`, the accounts belong to no customer row."""
@@ -105,6 +86,9 @@ class _Household:
     accounts: list[_Account]
     movements: list[_Movement] = field(default_factory=list)
     payments: list[_Payment] = field(default_factory=list)
+
+
+_Planned = tuple[Wish, _Payment | None]
 
 
 def load_history(database_url: str, *, seed: int, customers: int, days: int, until: datetime) -> History | None:
@@ -132,9 +116,7 @@ def load_history(database_url: str, *, seed: int, customers: int, days: int, unt
     if until.tzinfo is None:
         raise SourceError("The end of the history needs a time zone: give `until` in UTC.")
     with connect(database_url) as connection:
-        tables = existing_tables(connection)
-        if "checking_account" not in tables:
-            raise SourceError("The bank has no tables yet. Make them with: python -m source migrate")
+        whole = is_whole(connection)
         connection.execute("lock table checking_account in share row exclusive mode")
         if connection.execute("select from checking_account limit 1").fetchone() is not None:
             return None
@@ -146,11 +128,11 @@ def load_history(database_url: str, *, seed: int, customers: int, days: int, unt
         )
         sales = [
             sale
-            for day in _days(start, until)
+            for day in days_between(start, until)
             for sale in purchases_of_day(Random(f"{seed} shop {day}"), day, customers * PURCHASES_PER_CUSTOMER)
             if start <= sale[2] <= until
         ]
-        return _load(connection, len(tables) == len(REPLICA_IDENTITY), households, sales)
+        return _load(connection, whole, households, sales)
 
 
 def _numbers(customers: int) -> range:
@@ -169,109 +151,39 @@ def _household(seed: int, number: int, registered: bool, start: datetime, until:
     person = a_person(rng, number, created_at)
     household = _Household(person, registered, created_at, opened_at, _accounts(rng, person, opened_at))
     orders = standing_orders(rng, person)
-    intents = [
-        *_openings(rng, household),
-        *_income(rng, household, until),
-        *_savings(rng, household, until),
-        *_spending(rng, household, orders, until),
+    fixed = sum(order.cents * (WEEKS_A_MONTH if order.frequency == "weekly" else 1) for order in orders)
+    life = a_life(rng, person.income_class, person.income, len(household.accounts), fixed)
+    planned: list[_Planned] = [
+        *((wish, None) for wish in _openings(rng, household)),
+        *((wish, None) for day in days_between(opened_at, until) for wish in wishes(rng, life, day)),
         *_payments(rng, household, orders, until),
         *_one_offs(rng, household, until),
     ]
-    for intent in sorted(intents, key=lambda intent: intent.at):
-        if opened_at <= intent.at <= until:
-            _carry_out(household, intent)
+    for wish, payment in sorted(planned, key=lambda plan: plan[0].at):
+        if opened_at <= wish.at <= until:
+            _carry_out(household, wish, payment)
     return household
 
 
 def _accounts(rng: Random, person: Person, opened_at: datetime) -> list[_Account]:
     """A current account; for some a savings account as well, and for a few a household account they share."""
-    accounts = [_Account(person.name, -OVERDRAFT, opened_at)]
+    accounts = [_Account(person.name, opened_at)]
     if rng.random() < 0.24 + 0.4 * person.income_class.saves:
-        accounts.append(_Account(person.name, 0, opened_at))
+        accounts.append(_Account(person.name, opened_at))
         if rng.random() < 0.2:
-            accounts.append(_Account(f"{person.name} (household)", -OVERDRAFT, opened_at))
+            accounts.append(_Account(f"{person.name} (household)", opened_at))
     return accounts
 
 
-def _openings(rng: Random, household: _Household) -> Iterator[_Intent]:
+def _openings(rng: Random, household: _Household) -> Iterator[Wish]:
     """What each account holds when the history, or the account, begins."""
-    for account, months in zip(household.accounts, (0.8, 3.0, 0.2), strict=False):
+    for account, months in zip(range(len(household.accounts)), (0.8, 3.0, 0.2), strict=False):
         cents = round(household.person.income * months * rng.lognormvariate(0, 0.7))
-        yield _Intent(household.opened_at, account, cents, "opening")
+        yield Wish(household.opened_at, account, cents, "opening")
 
 
-def _income(rng: Random, household: _Household, until: datetime) -> Iterator[_Intent]:
-    """Salaries, pensions and invoices."""
-    person, account = household.person, household.accounts[0]
-    payday = person.income_class.payday
-    if payday == "invoices":
-        for day in _days(household.opened_at, until):
-            if working_day_from(day) == day and rng.random() < 3.5 / 21:
-                cents = round(person.income / 3.5 * rng.lognormvariate(-0.18, 0.6))
-                yield _Intent(at_hour(rng, day, 11, 3), account, cents, "invoice")
-        return
-    category = {"pensioner": "pension", "student": "allowance"}.get(person.income_class.name, "salary")
-    for day in _paydays(payday, household.opened_at, until):
-        cents = round(person.income * rng.gauss(1, 0.006))
-        if category == "salary" and day.month == 12 and rng.random() < 0.4:
-            cents += round(person.income * rng.uniform(0.2, 0.9))
-        yield _Intent(at_hour(rng, day, 4.5, 0.7), account, cents, category)
-
-
-def _paydays(payday: str, start: datetime, until: datetime) -> Iterator[date]:
-    first = start.date().replace(day=1)
-    while first <= until.date():
-        if payday == "month_end":
-            yield working_day_until(month_end(first))
-        elif payday == "25th":
-            yield working_day_until(first.replace(day=25))
-        else:
-            yield working_day_from(first)
-        first = month_end(first) + timedelta(days=1)
-
-
-def _savings(rng: Random, household: _Household, until: datetime) -> Iterator[_Intent]:
-    """What goes to the other accounts each month, and now and then comes back."""
-    person, (current, *others) = household.person, household.accounts
-    for other, part in zip(others, (person.income_class.saves + 0.04, 0.22), strict=False):
-        for day in _paydays("month_end", household.opened_at, until):
-            cents = round(person.income * part * rng.uniform(0.7, 1.2) / 1000) * 1000
-            after = day + timedelta(days=rng.randint(1, 3))
-            if cents:
-                yield _Intent(at_hour(rng, after, 9, 1.5), current, -cents, "transfer", to=other)
-            if other.floor == 0 and rng.random() < 0.3:
-                back = day - timedelta(days=rng.randint(1, 9))
-                yield _Intent(at_hour(rng, back, 18, 2), other, -max(cents, 1000), "transfer", to=current)
-
-
-def _spending(rng: Random, household: _Household, orders: list[StandingOrder], until: datetime) -> Iterator[_Intent]:
-    """Card payments: freer after payday, and in all about what the income leaves."""
-    person, accounts, opened_at = household.person, household.accounts, household.opened_at
-    income_class = person.income_class
-    habit = income_class.cards * rng.gammavariate(6, 1 / 6)
-    fixed = sum(order.cents * (52 / 12 if order.frequency == "weekly" else 1) for order in orders)
-    free = person.income * (1 - income_class.saves) * rng.uniform(0.88, 1.02) - fixed
-    scale = min(max(free / (habit * 30.4 * MEAN_CARD_AMOUNT), 0.3), 4.5)
-    rhythm = "month_end" if income_class.payday == "invoices" else income_class.payday
-    paydays = list(_paydays(rhythm, opened_at - timedelta(days=40), until + timedelta(days=40)))
-    for payday, following in pairwise(paydays):
-        for day in (payday + timedelta(days=n) for n in range((following - payday).days)):
-            if not opened_at.date() <= day <= until.date():
-                continue
-            mood = 1.3 if (day - payday).days < 4 else 0.88 if (following - day).days <= 7 else 1.0
-            busy, _ = card_day(day.weekday(), day.month)
-            for _ in range(poisson(rng, habit * busy * mood)):
-                category, cents, at = card_payment(rng, day, scale)
-                shared = len(accounts) == 3 and category.name == "groceries"
-                account = accounts[2 if shared else 0]
-                yield _Intent(at, account, -cents, category.name)
-                if category.name == "shopping" and rng.random() < 0.05:
-                    back = day + timedelta(days=rng.randint(3, 14))
-                    yield _Intent(at_hour(rng, back, 10, 2), account, cents, "refund")
-
-
-def _payments(rng: Random, household: _Household, orders: list[StandingOrder], until: datetime) -> Iterator[_Intent]:
-    """Standing orders, carried out by the payment run at six in the morning of a working day."""
+def _payments(rng: Random, household: _Household, orders: list[StandingOrder], until: datetime) -> Iterator[_Planned]:
+    """Standing orders, carried out by the payment run on a working day."""
     account, opened_at = household.accounts[0], household.opened_at
     for order in orders:
         ends_at = None
@@ -279,49 +191,46 @@ def _payments(rng: Random, household: _Household, orders: list[StandingOrder], u
             ends_at = opened_at + rng.random() * (until - opened_at)
         created_at, due = opened_at, first_due(order, opened_at.date())
         while created_at <= until:
-            paid_at = at_hour(rng, working_day_from(due), 6.3, 0.1)
+            paid_at = run_at(rng, working_day_from(due))
             payment = _Payment(account, order.payee, order.cents, order.frequency, due, created_at, created_at)
             household.payments.append(payment)
             if ends_at is not None and created_at <= ends_at < paid_at:
                 payment.status, payment.updated_at = "cancelled", ends_at
                 break
-            if rng.random() > _MISSED:
-                yield _Intent(paid_at, account, -order.cents, order.category, payment=payment)
+            if rng.random() > MISSED:
+                yield Wish(paid_at, 0, -order.cents, order.category), payment
             created_at, due = paid_at, next_due(due, order.frequency) or due
 
 
-def _one_offs(rng: Random, household: _Household, until: datetime) -> Iterator[_Intent]:
-    """Bills that come once: taxes, repairs, a holiday."""
-    account, opened_at = household.accounts[0], household.opened_at
-    months = (until - opened_at).days / 30
-    for _ in range(poisson(rng, 0.22 * months)):
-        payee, category, median = rng.choice(ONE_OFFS)
-        created_at = opened_at + rng.random() * (until - opened_at)
-        due = created_at.date() + timedelta(days=rng.randint(2, 30))
-        cents = round(median * rng.lognormvariate(0, 0.6))
-        payment = _Payment(account, payee, cents, "one_off", due, created_at, created_at)
-        household.payments.append(payment)
-        if rng.random() < 0.08:
-            cancelled_at = created_at + rng.random() * timedelta(days=2)
-            if cancelled_at <= until:
-                payment.status, payment.updated_at = "cancelled", cancelled_at
-        elif rng.random() > _MISSED:
-            paid_at = at_hour(rng, working_day_from(due), 6.3, 0.1)
-            yield _Intent(paid_at, account, -cents, category, payment=payment)
+def _one_offs(rng: Random, household: _Household, until: datetime) -> Iterator[_Planned]:
+    """Bills that come once; a few are called off again."""
+    for day in days_between(household.opened_at, until):
+        for bill in bills(rng, day):
+            if not household.opened_at <= bill.at <= until:
+                continue
+            payment = _Payment(household.accounts[0], bill.payee, bill.cents, "one_off", bill.due, bill.at, bill.at)
+            household.payments.append(payment)
+            if rng.random() < 0.08:
+                cancelled_at = bill.at + rng.random() * timedelta(days=1)
+                if cancelled_at <= until:
+                    payment.status, payment.updated_at = "cancelled", cancelled_at
+            elif rng.random() > MISSED:
+                yield Wish(run_at(rng, working_day_from(bill.due)), 0, -bill.cents, bill.category), payment
 
 
-def _carry_out(household: _Household, intent: _Intent) -> None:
+def _carry_out(household: _Household, wish: Wish, payment: _Payment | None) -> None:
     """Move the money if there is enough; a payment says in its status whether there was."""
-    if intent.cents < 0 and intent.account.balance + intent.cents < intent.account.floor:
-        if intent.payment is not None:
-            intent.payment.status, intent.payment.updated_at = "failed", intent.at
+    account = household.accounts[wish.account]
+    if wish.cents < 0 and account.balance + wish.cents < floor(wish.account):
+        if payment is not None:
+            payment.status, payment.updated_at = "failed", wish.at
         return
-    movement = _book(household, intent.account, intent.at, intent.cents, intent.category)
-    if intent.to is not None:
-        _book(household, intent.to, intent.at, -intent.cents, intent.category)
-    if intent.payment is not None:
-        intent.payment.status, intent.payment.updated_at = "executed", intent.at
-        intent.payment.movement = movement
+    movement = _book(household, account, wish.at, wish.cents, wish.category)
+    if wish.to is not None:
+        _book(household, household.accounts[wish.to], wish.at, -wish.cents, wish.category)
+    if payment is not None:
+        payment.status, payment.updated_at = "executed", wish.at
+        payment.movement = movement
 
 
 def _book(household: _Household, account: _Account, at: datetime, cents: int, category: str) -> _Movement:
@@ -330,11 +239,6 @@ def _book(household: _Household, account: _Account, at: datetime, cents: int, ca
     movement = _Movement(account, at, cents, category)
     household.movements.append(movement)
     return movement
-
-
-def _days(start: datetime, until: datetime) -> Iterator[date]:
-    for number in range((until.date() - start.date()).days + 1):
-        yield start.date() + timedelta(days=number)
 
 
 def _load(

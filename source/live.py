@@ -8,8 +8,7 @@ from random import Random
 
 import psycopg
 
-from source.bank import Bank, PlainBank
-from source.capture import REPLICA_IDENTITY, existing_tables
+from source.bank import open_bank
 from source.database import connect
 from source.errors import SourceError, one_line
 
@@ -51,13 +50,9 @@ def simulate(
     rng, summary = Random(seed), Summary()
     with connect(database_url) as connection:
         connection.autocommit = True
-        tables = existing_tables(connection)
-        if "checking_account" not in tables:
-            raise SourceError("The bank has no tables yet. Make them with: python -m source migrate")
-        whole = len(tables) == len(REPLICA_IDENTITY)
         begun, due = time.monotonic(), 0.0
         try:
-            bank = Bank(connection, rng) if whole else PlainBank(connection, rng)
+            bank = open_bank(connection, rng)
             summary.events.update(bank.first_events())
             while (due := due + rng.expovariate(rate)) < length:
                 time.sleep(max(0.0, begun + due - time.monotonic()))

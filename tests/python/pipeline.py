@@ -16,6 +16,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 from pyspark.sql import SparkSession
 
@@ -52,7 +53,17 @@ class Stack:
 
     def up(self) -> None:
         self.environment = local.up(self.home)
-        self._spark = None
+
+    def down(self) -> None:
+        self.forget_spark()
+        local.down(self.home)
+
+    def forget_spark(self) -> None:
+        """Leave the session without a word to the server, which may be gone: a goodbye is tried for ten minutes."""
+        if self._spark is not None:
+            self._spark.release_session_on_close = False
+            self._spark.stop()
+            self._spark = None
 
     def clean_environment(self) -> dict[str, str]:
         """This process's environment, without what leads to a stack, and with this stack's folder."""
@@ -146,10 +157,23 @@ def own_stack(prepare: Callable[[Stack], None] | None = None) -> Iterator[Stack]
         )
         yield stack
     finally:
-        local.down(stack.home)
+        stack.down()
         guard.communicate(timeout=60)
         if not os.environ.get("KEEP_TEST_STACK"):
             shutil.rmtree(folder)
+            shutil.rmtree(stack.home.control_socket.parent)
+        assert processes(stack.home) == [], "`down` left these running"
+
+
+def processes(home: local.Home) -> list[str]:
+    """The command lines of all processes that speak of a stack's folder."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            command = " ".join(process.cmdline())
+            if str(home.root) in command and process.pid != os.getpid():
+                found.append(command)
+    return found
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:

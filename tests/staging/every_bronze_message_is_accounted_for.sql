@@ -14,28 +14,28 @@ with
 
 messages as (
 
+    -- Nothing may have landed yet, and then there is no Bronze table.
+    select
+        cast(null as string) as bronze_table,
+        cast(null as int) as _cdc_partition,
+        cast(null as bigint) as _cdc_offset,
+        cast(null as timestamp) as _ingested_at,
+        cast(null as binary) as message_key,
+        cast(null as binary) as message_value
+    where false
     {%- for name, relations in tables.items() if bronze_exists(relations[0]) %}
+
+        union all
 
         select
             '{{ name }}' as bronze_table,
             partition as _cdc_partition,
             offset as _cdc_offset,
             ingested_at as _ingested_at,
-            key,
-            value
+            key as message_key,
+            value as message_value
         from {{ relations[0] }}
         where value is not null
-        {{ 'union all' if not loop.last }}
-    {%- else %}
-
-        select
-            'nothing landed yet' as bronze_table,
-            0 as _cdc_partition,
-            0 as _cdc_offset,
-            timestamp '1970-01-01' as _ingested_at,
-            null as key,
-            null as value
-        where false
     {%- endfor %}
 
 ),
@@ -92,8 +92,10 @@ parsed as (
         messages.bronze_table,
         messages._cdc_partition,
         messages._cdc_offset,
-        cast(messages.key as string) as key_json,
-        from_json(cast(messages.value as string), 'op string, source struct<lsn: bigint, txId: bigint>') as message
+        cast(messages.message_key as string) as key_json,
+        from_json(
+            cast(messages.message_value as string), 'op string, source struct<lsn: bigint, txId: bigint>'
+        ) as message
     from messages
     left semi join not_in_silver
         on
@@ -106,8 +108,10 @@ parsed as (
 identified as (
 
     select
-        *,
-        md5(concat_ws('|', key_json, message.op, message.source.lsn, message.source.txid)) as _cdc_change_id
+        parsed.*,
+        md5(concat_ws(
+            '|', parsed.key_json, parsed.message.op, parsed.message.source.lsn, parsed.message.source.txid
+        )) as _cdc_change_id
     from parsed
 
 ),

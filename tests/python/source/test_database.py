@@ -38,6 +38,18 @@ def test_a_failed_migration_leaves_nothing_behind(bank: str) -> None:
     assert len(migrate(bank)) == 3
 
 
+def test_each_migration_commits_on_its_own(bank: str) -> None:
+    with psycopg.connect(bank) as connection:
+        # In the way of 0003.
+        connection.execute("create table transactions ()")
+    with pytest.raises(errors.DuplicateTable):
+        migrate(bank)
+    with psycopg.connect(bank) as connection:
+        assert connection.execute("select count(*) from customers").fetchone() == (0,)
+        connection.execute("drop table transactions")
+    assert [name[:4] for name in migrate(bank)] == ["0003", "0004"]
+
+
 def test_an_unknown_migration_is_named(bank: str) -> None:
     with pytest.raises(SourceError, match=r"no migration '0099'.*0001"):
         migrate(bank, upto="0099")
@@ -151,7 +163,8 @@ def test_bootstrap_again_keeps_the_data_and_changes_the_passwords(server: str, b
 
 
 def test_no_password_reaches_the_server_log(server: str, server_log: Path, bank: str) -> None:
-    bootstrap(server, owner_password="swordfish-owner", capture_password="swordfish-capture")
+    talkative = conninfo.make_conninfo(server, options="-c log_statement=all")
+    bootstrap(talkative, owner_password="swordfish-owner", capture_password="swordfish-capture")
     log = server_log.read_text()
     assert f'alter role "{OWNER_ROLE}"' in log
     assert "SCRAM-SHA-256$" in log

@@ -2,21 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, TypedDict
 
 import psycopg
 import pytest
+from banks import PAST, UNBALANCED, UNTIL, rows
 
 from source import SourceError, load_history, migrate, simulate
-
-
-class Past(TypedDict):
-    seed: int
-    customers: int
-    days: int
-    until: datetime
 
 
 class Rush(TypedDict):
@@ -24,34 +18,8 @@ class Rush(TypedDict):
     length: float
 
 
-UNTIL = datetime(2026, 3, 10, 15, 0, tzinfo=UTC)
-PAST: Past = {"seed": 7, "customers": 60, "days": 120, "until": UNTIL}
 # As fast as the database goes: some 1,500 events, due within half a second.
 RUSH: Rush = {"rate": 3000.0, "length": 0.5}
-
-
-def rows(url: str, query: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(url) as connection:
-        return connection.execute(query.encode()).fetchall()
-
-
-@pytest.fixture
-def whole_bank(bank: str) -> str:
-    migrate(bank)
-    load_history(bank, **PAST)
-    return bank
-
-
-UNBALANCED = """
-    select account_id, account_balance, booked
-    from checking_account
-    left join (
-        select account_id, sum(case transaction_type when 'credit' then amount else -amount end) as booked
-        from transactions
-        group by 1
-    ) as books using (account_id)
-    where account_balance is distinct from booked
-"""
 
 
 def test_every_balance_is_its_credits_less_its_debits(whole_bank: str) -> None:
@@ -62,25 +30,25 @@ def test_every_balance_is_its_credits_less_its_debits(whole_bank: str) -> None:
     assert rows(whole_bank, UNBALANCED) == []
 
 
-def test_the_as_of_time_of_a_balance_is_when_it_last_changed(whole_bank: str) -> None:
+def test_the_as_of_time_of_a_balance_is_when_it_last_changed(past_bank: str) -> None:
     late = """
         select account_id from checking_account join transactions using (account_id)
         group by account_id, last_transaction_date
         having max(transaction_date) at time zone 'UTC' <> last_transaction_date
     """
-    assert rows(whole_bank, late) == []
+    assert rows(past_bank, late) == []
 
 
-def test_a_past_ends_where_it_should(whole_bank: str) -> None:
-    ((first, last),) = rows(whole_bank, "select min(transaction_date), max(transaction_date) from transactions")
+def test_a_past_ends_where_it_should(past_bank: str) -> None:
+    ((first, last),) = rows(past_bank, "select min(transaction_date), max(transaction_date) from transactions")
     assert UNTIL - timedelta(days=120) <= first < UNTIL - timedelta(days=119)
     assert UNTIL - timedelta(days=1) < last <= UNTIL
 
 
-def test_a_bank_with_accounts_keeps_its_past(whole_bank: str) -> None:
-    before = rows(whole_bank, "select count(*) from transactions")
-    assert load_history(whole_bank, **PAST) is None
-    assert rows(whole_bank, "select count(*) from transactions") == before
+def test_a_bank_with_accounts_keeps_its_past(past_bank: str) -> None:
+    before = rows(past_bank, "select count(*) from transactions")
+    assert load_history(past_bank, **PAST) is None
+    assert rows(past_bank, "select count(*) from transactions") == before
 
 
 TABLES = {
@@ -103,7 +71,7 @@ def test_a_seed_makes_the_same_bank_again(new_bank: Callable[[], str]) -> None:
     def life(past_seed: int, live_seed: int) -> dict[str, list[tuple[Any, ...]]]:
         bank = new_bank()
         migrate(bank)
-        load_history(bank, seed=past_seed, customers=15, days=40, until=UNTIL)
+        load_history(bank, seed=past_seed, customers=10, days=20, until=UNTIL)
         simulate(bank, seed=live_seed, rate=3000, length=0.2)
         return contents(bank)
 
@@ -174,21 +142,21 @@ def test_a_standing_order_carried_out_is_due_again(bank: str) -> None:
     assert rows(bank, "select amount from transactions where category = 'phone'") == [(Decimal(20),)]
 
 
-def test_salaries_come_on_the_last_working_day(whole_bank: str) -> None:
+def test_salaries_come_on_the_last_working_day(past_bank: str) -> None:
     paid = Counter(
         day.isoformat()
-        for (day,) in rows(whole_bank, "select transaction_date::date from transactions where category = 'salary'")
+        for (day,) in rows(past_bank, "select transaction_date::date from transactions where category = 'salary'")
     )
     # 31 January 2026 is a Saturday and 28 February one, too.
     on_time = sum(paid[day] for day in ("2025-11-28", "2025-12-31", "2026-01-30", "2026-02-27"))
     assert on_time > 0.6 * paid.total()
 
 
-def test_the_week_has_a_rhythm(whole_bank: str) -> None:
+def test_the_week_has_a_rhythm(past_bank: str) -> None:
     counts = {
         (category, weekend): count
         for category, weekend, count in rows(
-            whole_bank,
+            past_bank,
             "select category, extract(isodow from transaction_date) > 5, count(*)::int from transactions group by 1, 2",
         )
     }
@@ -200,30 +168,28 @@ def test_the_week_has_a_rhythm(whole_bank: str) -> None:
     assert a_day("shopping", True) > 1.15 * a_day("shopping", False)
 
 
-def test_the_night_is_quiet(whole_bank: str) -> None:
+def test_the_night_is_quiet(past_bank: str) -> None:
     ((part,),) = rows(
-        whole_bank,
+        past_bank,
         "select avg((extract(hour from transaction_date) < 6)::int) from transactions where category = 'groceries'",
     )
     assert part < 0.01
 
 
-def test_some_products_are_far_more_popular_than_others(whole_bank: str) -> None:
-    sold = [
-        n for (n,) in rows(whole_bank, "select sum(quantity)::int from purchase_trends group by product order by 1")
-    ]
+def test_some_products_are_far_more_popular_than_others(past_bank: str) -> None:
+    sold = [n for (n,) in rows(past_bank, "select sum(quantity)::int from purchase_trends group by product order by 1")]
     assert sold[-1] > 8 * sold[len(sold) // 2]
 
 
-def test_accounts_and_customers_are_not_one_to_one(whole_bank: str) -> None:
-    owned = Counter(owner for (owner,) in rows(whole_bank, "select customer_id from checking_account"))
+def test_accounts_and_customers_are_not_one_to_one(past_bank: str) -> None:
+    owned = Counter(owner for (owner,) in rows(past_bank, "select customer_id from checking_account"))
     assert owned.pop(None) >= 2
     assert set(owned.values()) == {1, 2, 3}
 
 
-def test_the_notes_are_stored_out_of_line(whole_bank: str) -> None:
+def test_the_notes_are_stored_out_of_line(past_bank: str) -> None:
     # Postgres moves a value out of the row from about 2,000 bytes, counted after compression.
-    ((smallest,),) = rows(whole_bank, "select min(pg_column_size(kyc_notes)) from customers")
+    ((smallest,),) = rows(past_bank, "select min(pg_column_size(kyc_notes)) from customers")
     assert smallest > 2000
 
 

@@ -1,0 +1,151 @@
+"""The embedded stack keeps running, is taken down whole, and says in one line what a person must mend."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pipeline import PROJECT, Stack, processes, wait_for
+from rounds import Round, kill
+
+import local
+from local.home import USUAL_PORTS, is_free, is_open
+
+SERVICES = ["postgres", "kafka", "spark", "connect"]
+
+
+def states(stack: Stack) -> dict[str, str]:
+    return {service["name"]: service["statename"] for service in local.status(stack.home)}
+
+
+def pids(stack: Stack) -> dict[str, int]:
+    return {service["name"]: service["pid"] for service in local.status(stack.home)}
+
+
+def capture_goes_on(stack: Stack, product: str) -> None:
+    """A new purchase arrives in Bronze, once."""
+    stack.wait_until_captured()
+    stack.ingest()
+    with stack.connect() as connection:
+        connection.execute("insert into purchase_trends (product, quantity) values (%s, 1)", [product])
+    stack.wait_until_captured()
+    assert stack.ingest()["bronze.purchase_trends"] == 1
+    assert (
+        stack.value(f"select count(*) from bronze.purchase_trends where cast(value as string) like '%{product}%'") == 1
+    )
+
+
+def test_killed_connect_and_postgres_came_back_and_capture_went_on(stack: Stack, after_crashes: Round) -> None:
+    """That the figures are right after it, `test_gold.py` says."""
+    assert states(stack) == dict.fromkeys(SERVICES, "RUNNING")
+    assert after_crashes.landed["bronze.purchase_trends"] > 0
+
+
+def test_killed_spark_comes_back_with_its_tables(stack: Stack, after_crashes: Round) -> None:
+    stack.forget_spark()
+    kill(stack, "spark")
+    wait_for(lambda: is_open(stack.home.ports()["spark"]), "Spark answers again")
+    assert sum(stack.ingest().values()) == 0
+    assert stack.value("select count(*) from gold.customer_balance") == len(after_crashes.actual["customer_balance"])
+
+
+def test_up_again_changes_nothing(stack: Stack) -> None:
+    before = pids(stack), stack.home.ports(), stack.home.read_env()
+    assert local.up(stack.home) == stack.environment
+    assert (pids(stack), stack.home.ports(), stack.home.read_env()) == before
+
+
+def test_everything_listens_on_loopback_only(stack: Stack) -> None:
+    with socket.socket() as probe:
+        # A documentation address routes nowhere; asking for the way to it tells this machine's own.
+        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        probe.connect(("192.0.2.1", 9))
+        own = probe.getsockname()[0]
+        probe.close()
+    for service, port in stack.home.ports().items():
+        assert is_open(port), service
+        with socket.socket() as other:
+            other.settimeout(1)
+            assert other.connect_ex((own, port)) != 0, f"{service} can be reached from elsewhere"
+
+
+def test_a_usual_port_that_is_taken_is_left_alone(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_free(USUAL_PORTS["postgres"]):
+            taken.bind(("127.0.0.1", USUAL_PORTS["postgres"]))
+            taken.listen()
+        home = local.Home(tmp_path)
+        chosen = home.choose_ports()
+        assert chosen["postgres"] != USUAL_PORTS["postgres"]
+        assert home.moved_ports()["postgres"] == chosen["postgres"]
+        assert len(set(chosen.values())) == len(USUAL_PORTS)
+    assert home.choose_ports() == chosen, "it stays with the port it has"
+
+
+def test_a_wrong_password_is_one_line(stack: Stack) -> None:
+    secrets = stack.home.root / "secrets.json"
+    right = secrets.read_text()
+    try:
+        secrets.write_text(json.dumps({**json.loads(right), "superuser": "wrong-word"}))
+        result = stack.run("local", "up")
+    finally:
+        secrets.write_text(right)
+    assert result.returncode == 1
+    assert result.stderr.strip().startswith(f"Postgres refuses the password in {secrets}. "), result.stderr
+    assert result.stderr.strip().count("\n") == 0
+    assert "wrong-word" not in result.stdout + result.stderr
+
+
+def test_after_a_killed_supervisor_down_and_up_recover(stack: Stack, after_crashes: Round) -> None:
+    supervisor = int((stack.home.root / "supervisord.pid").read_text())
+    os.kill(supervisor, signal.SIGKILL)
+    wait_for(lambda: local.status(stack.home) == [], "the supervisor is gone")
+    assert processes(stack.home), "the services outlive it"
+    ports = stack.home.ports()
+
+    stack.down()
+    assert processes(stack.home) == []
+    assert [port for port in ports.values() if is_open(port)] == []
+    assert not stack.home.env_file.exists()
+
+    stack.up()
+    assert states(stack) == dict.fromkeys(SERVICES, "RUNNING")
+    assert stack.home.ports() == ports
+    capture_goes_on(stack, "Sold after the supervisor was killed")
+
+
+@pytest.mark.parametrize("command", ["run", "build", "test"])
+def test_dbt_without_the_stack_is_one_line(tmp_path: Path, stack: Stack, command: str) -> None:
+    clean = {name: value for name, value in stack.clean_environment().items() if name != "INSIGHTS_HOME"}
+    began = time.monotonic()
+    result = subprocess.run(
+        [Path(sys.executable).with_name("dbt"), command, "--target-path", tmp_path, "--log-path", tmp_path],
+        cwd=PROJECT,
+        env={**clean, "INSIGHTS_HOME": str(tmp_path), "SPARK_REMOTE": f"sc://localhost:{local.home.free_port()}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert said.count("Spark is not running at sc://localhost:") == 1, said
+    assert said.count("Start the local stack with: make up") == 1, said
+    assert "Traceback" not in said
+    assert len([line for line in said.splitlines() if line.strip()]) <= 5, said
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("command", ["status", "logs"])
+def test_a_stack_that_is_not_up_is_one_line(tmp_path: Path, stack: Stack, command: str) -> None:
+    result = stack.run("local", command, environment={"INSIGHTS_HOME": str(tmp_path)})
+    assert result.returncode == 1
+    assert result.stderr.strip().count("\n") == 0
+    assert result.stderr.strip().endswith("tart the stack with: make up") or "Start it with: make up" in result.stderr

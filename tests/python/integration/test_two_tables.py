@@ -1,0 +1,119 @@
+"""A bank of only the two tables, plainly declared, is captured and built as well, on a stack of its own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg.rows
+import pytest
+from pipeline import Stack, own_stack
+from truth import GOLD, SILVER, Rows, difference
+
+import source
+from local.home import USUAL_PORTS, is_free
+
+PLAIN = """
+CREATE TABLE purchase_trends (
+    id SERIAL PRIMARY KEY,
+    product VARCHAR(100) NOT NULL,
+    quantity INT NOT NULL,
+    purchase_date TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+);
+CREATE TABLE checking_account (
+    account_id SERIAL PRIMARY KEY,
+    account_holder_name VARCHAR(100) NOT NULL,
+    account_balance NUMERIC(10, 2) NOT NULL,
+    last_transaction_date TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+);
+INSERT INTO purchase_trends (product, quantity) VALUES ('Laptop', 5), ('Phone', 10), ('Laptop', 7), ('Tablet', 1);
+INSERT INTO checking_account (account_holder_name, account_balance) VALUES ('John Doe', 1000.00), ('Jane Doe', -0.01);
+"""
+
+CHANGES = """
+UPDATE purchase_trends SET quantity = 11 WHERE product = 'Phone';
+DELETE FROM purchase_trends WHERE product = 'Tablet';
+INSERT INTO purchase_trends (product, quantity) VALUES ('Desk', 2);
+UPDATE checking_account SET account_balance = 900.50, last_transaction_date = NULL WHERE account_id = 1;
+DELETE FROM checking_account WHERE account_id = 2;
+"""
+
+TABLES = {
+    "silver.stg_bank__purchases": SILVER["stg_bank__purchases"],
+    "silver.stg_bank__checking_accounts": SILVER["stg_bank__checking_accounts"].replace(
+        "customer_id", "null::int as customer_id"
+    ),
+    "gold.popular_products": GOLD["popular_products"],
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    stack: Stack
+    first: dict[str, tuple[Rows, Rows]]
+    second: dict[str, tuple[Rows, Rows]]
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[Built]:
+    """The figures of Postgres and of dbt, after `dbt build`, and after changes and `dbt run`."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_free(USUAL_PORTS["postgres"]):
+            taken.bind(("127.0.0.1", USUAL_PORTS["postgres"]))
+            taken.listen()
+        with own_stack() as stack:
+            with stack.connect() as connection:
+                connection.execute(PLAIN)
+            source.migrate(stack.database_url, upto="0001")
+            source.register_connector(stack.environment["CONNECT_URL"])
+            first = figures(stack, "build")
+            with stack.connect() as connection:
+                connection.execute(CHANGES)
+            second = figures(stack, "run")
+            yield Built(stack, first, second)
+
+
+def figures(stack: Stack, command: str) -> dict[str, tuple[Rows, Rows]]:
+    stack.wait_until_captured()
+    stack.ingest()
+    stack.dbt(command)
+    compared = {}
+    with stack.connect() as connection, connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        for table, query in TABLES.items():
+            expected = cursor.execute(query).fetchall()
+            rows = stack.rows(f"select * from {table} {'where not is_deleted' if table[0] == 's' else ''}")
+            names = list(expected[0])
+            compared[table] = (expected, [{name: row[name] for name in names} for row in rows])
+    return compared
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+def test_after_the_snapshot_each_row_is_what_postgres_says(built: Built, table: str) -> None:
+    assert not difference(*built.first[table])
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+def test_after_changes_each_row_is_what_postgres_says(built: Built, table: str) -> None:
+    assert not difference(*built.second[table])
+
+
+def test_the_figures_can_be_checked_by_eye(built: Built) -> None:
+    for compared, expected in (
+        (built.first, {"Laptop": 12, "Phone": 10, "Tablet": 1}),
+        (built.second, {"Laptop": 12, "Phone": 11, "Desk": 2}),
+    ):
+        _, actual = compared["gold.popular_products"]
+        assert {row["product"]: row["total_quantity_sold"] for row in actual} == expected
+
+
+@pytest.mark.parametrize("mart", sorted(GOLD.keys() - {"popular_products"}))
+def test_a_mart_of_customers_is_there_and_empty(built: Built, mart: str) -> None:
+    assert built.stack.value(f"select count(*) from gold.{mart}") == 0
+
+
+def test_a_usual_port_that_was_taken_was_left_alone(built: Built) -> None:
+    port = built.stack.home.moved_ports()["postgres"]
+    assert port != USUAL_PORTS["postgres"]
+    assert f"127.0.0.1:{port}/bank" in built.stack.database_url
