@@ -1,0 +1,50 @@
+"""dbt's own checks, on the tables that the rounds made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from pipeline import PROJECT, Stack
+from rounds import Round
+
+
+def test_dbts_unit_tests(stack: Stack, after_the_snapshot: Round) -> None:
+    stack.dbt("test", "--selector", "unit_tests")
+    results = json.loads((stack.work / "target" / "run_results.json").read_text())["results"]
+    assert len(results) > 50
+    assert {result["status"] for result in results} == {"pass"}
+
+
+def test_dbts_data_tests_after_everything(stack: Stack, after_crashes: Round) -> None:
+    stack.dbt("test")
+
+
+def test_sql_style(stack: Stack, after_the_snapshot: Round) -> None:
+    # Compiling an incremental model asks Spark, so this needs the stack.
+    done = subprocess.run(
+        [sys.executable, "-m", "sqlfluff", "lint", "--disable-progress-bar"],
+        cwd=PROJECT,
+        env={**stack.clean_environment(), **stack.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_docs_describe_every_column_that_is_there(stack: Stack, after_the_snapshot: Round) -> None:
+    stack.dbt("docs", "generate")
+    target = stack.work / "target"
+    manifest = json.loads((target / "manifest.json").read_text())
+    catalog = json.loads((target / "catalog.json").read_text())
+    tables = {**catalog["nodes"], **catalog["sources"]}
+    assert len(tables) > 25
+    silent = [
+        f"{unique_id}.{name}"
+        for unique_id, table in tables.items()
+        for name in table["columns"]
+        if not (manifest["nodes"] | manifest["sources"])[unique_id]["columns"].get(name, {}).get("description")
+    ]
+    assert silent == []
