@@ -81,6 +81,7 @@ def demo(home: Home) -> None:
     with stages.stage("Start capture by Debezium"):
         source.register_connector(environment["CONNECT_URL"])
     with stages.stage("Live through the last days, and some seconds of today, while capture runs"):
+        source.catch_up(database, seed=SEED, until=now)
         source.simulate(database, seed=int(now.timestamp()), rate=LIVE_RATE, length=LIVE_SECONDS)
         source.wait_until_captured(database)
     with stages.stage("Ingest: Kafka to Bronze"):
