@@ -118,7 +118,8 @@ def find_topics(spark: SparkSession, config: Config) -> list[str]:
     except PySparkException as error:
         raise IngestionError(explain(error, config, f"{config.topic_prefix}*")) from error
     offsets = query.recentProgress[-1].sources[0].endOffset
-    return sorted(json.loads(offsets)) if offsets else []
+    # Where there is no topic at all, the offsets are JSON's null.
+    return sorted(json.loads(offsets or "null") or [])
 
 
 def start_query(spark: SparkSession, config: Config, topic: str, trigger: dict[str, bool | str]) -> StreamingQuery:
@@ -142,7 +143,11 @@ def explain(error: PySparkException, config: Config, topic: str) -> str:
     text = str(error)
     if "KAFKA_DATA_LOSS" in text or "failOnDataLoss" in text:
         lost = re.search(r"\[KAFKA_DATA_LOSS[^\]]*\]\s*([^\n]+)", text)
-        detail = lost.group(1).strip() if lost else "offsets that were still to be read are gone"
+        gone = re.search(r"FetchPosition\{offset=(\d+).* is out of range for partition \S+-(\d+)", text)
+        if gone:
+            detail = f"offset {gone[1]} of partition {gone[2]} is the first that Kafka no longer holds."
+        else:
+            detail = lost[1].strip() if lost else "offsets that were still to be read are gone."
         return (
             f"{topic}: messages were lost before they were landed: {detail} "
             f"To go on with what Kafka still holds, remove {config.checkpoint_of(topic)} (what is landed already is "

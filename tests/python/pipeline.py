@@ -31,10 +31,9 @@ FOREIGN = ("DATABASE_URL", "CONNECT_URL", "SPARK_", "CHECKPOINTS", "KAFKA_", "TO
 # Ends the stack when the tests' own process is gone, whatever ended that: its standard input closes then.
 GUARD = """
 import sys
-from pathlib import Path
 import local
 sys.stdin.read()
-local.down(local.Home(Path(sys.argv[1])))
+local.down(local.Home.from_environment())
 """
 
 
@@ -145,7 +144,11 @@ def own_stack(prepare: Callable[[Stack], None] | None = None) -> Iterator[Stack]
     folder = Path(tempfile.mkdtemp(prefix="financial-insights-tests-", dir="/tmp"))
     stack = Stack(local.Home(folder / "home"), work=folder)
     guard = subprocess.Popen(
-        [sys.executable, "-c", GUARD, str(stack.home.root)], cwd=PROJECT, stdin=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", GUARD],
+        cwd=PROJECT,
+        env=stack.clean_environment(),
+        stdin=subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         stack.up()

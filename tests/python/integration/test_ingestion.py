@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -21,7 +23,6 @@ from pipeline import PROJECT, Stack, wait_for
 
 import ingestion
 import local.home
-from local.services import java
 
 
 @dataclass(frozen=True)
@@ -82,19 +83,15 @@ class Lane:
 
     def delete_before(self, topic: str, offset: int) -> None:
         """Let Kafka forget a topic's messages before an offset, as its retention does."""
-        command = self.stack.work / "delete.json"
-        command.write_text(
-            f'{{"version": 1, "partitions": [{{"topic": "{self.prefix}{topic}", "partition": 0, "offset": {offset}}}]}}'
-        )
-        subprocess.run(
-            [
-                *java("kafka", "org.apache.kafka.tools.DeleteRecordsCommand"),
-                *("--bootstrap-server", self.stack.environment["KAFKA_BOOTSTRAP_SERVERS"]),
-                *("--offset-json-file", str(command)),
-            ],
-            check=True,
-            capture_output=True,
-        )
+        # DeleteRecords, version 1, by hand (kafka.apache.org/protocol): Kafka's own tool for it is not among the jars.
+        name = (self.prefix + topic).encode()
+        body = struct.pack(f">hhihih{len(name)}siiqi", 21, 1, 1, -1, 1, len(name), name, 1, 0, offset, 10_000)
+        host, port = self.stack.environment["KAFKA_BOOTSTRAP_SERVERS"].split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as broker, broker.makefile("rb") as answers:
+            broker.sendall(struct.pack(">i", len(body)) + body)
+            (length,) = struct.unpack(">i", answers.read(4))
+            low_watermark, error = struct.unpack(">qh", answers.read(length)[-10:])
+        assert (low_watermark, error) == (offset, 0)
 
 
 @pytest.fixture
@@ -151,7 +148,7 @@ def test_lost_messages_stop_their_topic_and_no_other(lane: Lane) -> None:
     said = result.stderr.strip()
     assert "\n" not in said, said
     assert said.startswith(f"{lane.prefix}lossy: messages were lost before they were landed: "), said
-    assert "15" in said, "it says from where on there is something"
+    assert "offset 10 of partition 0 is the first that Kafka no longer holds." in said, said
     assert str(lane.checkpoints / f"{lane.prefix}lossy") in said, "it says what to remove"
     assert "docs/runbook.md" in said
     assert lane.landed("sound") == numbered(["first", "second"])
@@ -165,6 +162,7 @@ def test_lost_messages_stop_their_topic_and_no_other(lane: Lane) -> None:
 
 def test_no_topic_yet_is_no_error(lane: Lane) -> None:
     result = lane.stack.run("ingestion", environment=lane.environment)
+    assert result.returncode == 0, result.stderr
     assert (result.returncode, result.stdout) == (0, f"No topic begins with {lane.prefix} yet: nothing to land.\n")
 
 
@@ -221,8 +219,8 @@ def test_kafka_that_does_not_answer_is_one_line(lane: Lane) -> None:
         environment={
             **lane.environment,
             "KAFKA_BOOTSTRAP_SERVERS": nowhere,
-            "KAFKA_DEFAULT_API_TIMEOUT_MS": "4000",
-            "KAFKA_REQUEST_TIMEOUT_MS": "2000",
+            "KAFKA_DEFAULT_API_TIMEOUT_MS": "2000",
+            "KAFKA_REQUEST_TIMEOUT_MS": "1000",
             "KAFKA_SASL_JAAS_CONFIG": "secret-word",
         },
     )
