@@ -63,6 +63,8 @@ def demo(home: Home) -> None:
         StackError, source.SourceError, ingestion.IngestionError: a stage failed; it can be run again.
     """
     console = Console()
+    if not console.is_terminal:
+        console.width = 120  # a log has no width of its own
     stages = Stages(console)
     now = datetime.now(UTC)
     with stages.stage("Start Postgres, Kafka, Connect and Spark"):
