@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import urllib.request
@@ -144,7 +145,17 @@ def postgres(home: Home, ports: dict[str, int]) -> Service:
 
 def make_room_for(user: str, data: Path) -> None:
     """As root: make the system user that runs Postgres, and let it reach the server's files and its data folder."""
-    embedded_utils.ensure_user_exists(user)
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        # `su` alone leaves the folders of system commands out of PATH.
+        useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+        if not useradd:
+            raise StackError(
+                "Postgres does not run as root, and there is no useradd to make it a user of its own. "
+                "Run this as another user than root."
+            ) from None
+        subprocess.run([useradd, "--system", user], check=True, capture_output=True)
     embedded_utils.ensure_prefix_permissions(data)
     embedded_utils.ensure_prefix_permissions(POSTGRES_BIN)
     for folder in (POSTGRES_BIN, POSTGRES_BIN.parent / "lib"):
