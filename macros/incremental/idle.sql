@@ -18,7 +18,7 @@
 {#- Whether a parent holds rows that came after the newest of the model's own. Asked of the data, not of the last run, so that a
     run that failed half-way, or ran a part of the models, is caught up with. A model that can't tell always has news. -#}
 {% macro has_news() -%}
-    {%- set parents = clocks_of(model.depends_on.nodes) -%}
+    {%- set parents = clocks_of(without_indirect(tables_behind(model.depends_on.nodes))) -%}
     {%- if '_loaded_at' not in model.columns or none in parents -%}
         {{ return(true) }}
     {%- elif not parents -%}
@@ -50,8 +50,31 @@
     {{ return(config.get('meta', {}).get('changes_daily', false) and newest[true].date() < run_started_at.date()) }}
 {%- endmacro %}
 
-{#- The tables that a list of nodes reads, through what has no table of its own, each with the column that tells its rows' age: a
-    list of {relation, column}, with none for what has no such column. -#}
+{#- The nodes that a list of nodes reads, through what has no table of its own: a list of unique ids. -#}
+{% macro tables_behind(unique_ids) -%}
+    {%- set tables = [] -%}
+    {%- for unique_id in unique_ids -%}
+        {%- set node = graph.nodes.get(unique_id) -%}
+        {%- if node and node.config.materialized in ['ephemeral', 'view'] -%}
+            {%- do tables.extend(tables_behind(node.depends_on.nodes)) -%}
+        {%- elif unique_id not in tables -%}
+            {%- do tables.append(unique_id) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(tables) }}
+{%- endmacro %}
+
+{#- A list of unique ids without those that another of them reads: what is new there is new in that one too. -#}
+{% macro without_indirect(unique_ids) -%}
+    {%- set indirect = [] -%}
+    {%- for unique_id in unique_ids if unique_id in graph.nodes -%}
+        {%- do indirect.extend(tables_behind(graph.nodes[unique_id].depends_on.nodes)) -%}
+    {%- endfor -%}
+    {{ return(unique_ids | reject('in', indirect) | list) }}
+{%- endmacro %}
+
+{#- What tells the age of the rows of each of a list of tables: a list of {relation, column}, with none for what has no such column,
+    and without the Bronze tables that don't exist. -#}
 {% macro clocks_of(unique_ids) -%}
     {%- set clocks = [] -%}
     {%- for unique_id in unique_ids -%}
@@ -63,8 +86,6 @@
             {%- if bronze_exists(relation) -%}
                 {%- do clocks.append({'relation': relation, 'column': 'ingested_at'}) -%}
             {%- endif -%}
-        {%- elif node.config.materialized in ['ephemeral', 'view'] -%}
-            {%- do clocks.extend(clocks_of(node.depends_on.nodes)) -%}
         {%- elif '_loaded_at' in node.columns -%}
             {%- do clocks.append({'relation': relation, 'column': '_loaded_at'}) -%}
         {%- else -%}
