@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -36,6 +36,7 @@ GOLD = {
     "customer_balance_history": "customer_id, balance_date desc",
     "popular_products": "total_quantity_sold desc",
     "scheduled_payments_summary": "overdue_amount desc",
+    "customer_profile": "latest_balance desc",
 }
 
 
@@ -126,29 +127,37 @@ def build(console: Console, environment: dict[str, str]) -> None:
 
 
 def show_gold(console: Console) -> None:
-    """Print the first rows of each Gold table, and all that is known of one customer."""
+    """Print the first rows of each Gold table."""
     spark = SparkSession.builder.getOrCreate()
     for name, order in GOLD.items():
         rows = spark.sql(f"select * from gold.{name} order by {order} limit 5").drop("_loaded_at")
-        table = gold_table(name)
-        for column, data_type in rows.dtypes:
-            is_number = data_type.startswith(("int", "bigint", "decimal"))
-            table.add_column(column, justify="right" if is_number else "left", overflow="fold")
-        for row in rows.collect():
-            table.add_row(*map(shown, row))
+        first = rows.collect()
+        table = as_table(name, rows.columns, first)
+        if console.measure(table, options=console.options.update(width=10_000)).maximum > console.width:
+            table = as_turned_table(name, rows.columns, first[:3])
         console.print(table)
-    profile = spark.sql("select * from gold.customer_profile order by overdue_amount desc limit 1").first()
-    table = gold_table("customer_profile")
-    table.add_column("column")
-    table.add_column("value", justify="right")
-    for column, value in (profile.asDict() if profile else {}).items():
-        table.add_row(column, shown(value))
-    console.print(table)
 
 
-def gold_table(name: str) -> Table:
-    """An empty table with a mart's name above it."""
-    return Table(title=f"gold.{name}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+def as_table(name: str, columns: list[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A table as SQL shows it."""
+    table = Table(title=f"gold.{name}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for position, column in enumerate(columns):
+        is_number = all(isinstance(row[position], (int, Decimal)) for row in rows)
+        table.add_column(column, justify="right" if is_number else "left")
+    for row in rows:
+        table.add_row(*map(shown, row))
+    return table
+
+
+def as_turned_table(name: str, columns: list[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A table too wide for the screen: a line for each column, its values beside it."""
+    table = Table(title=f"gold.{name}", title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False)
+    table.add_column()
+    for _ in rows:
+        table.add_column(justify="right")
+    for position, column in enumerate(columns):
+        table.add_row(column, *(shown(row[position]) for row in rows))
+    return table
 
 
 def shown(value: object) -> str:

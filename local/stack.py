@@ -67,6 +67,9 @@ def down(home: Home) -> None:
         while list(processes(home)) and time.monotonic() < deadline:
             time.sleep(0.2)
     stop_strays(home)
+    home.control_socket.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        home.control_socket.parent.rmdir()
 
 
 def status(home: Home) -> list[dict[str, Any]]:
