@@ -32,8 +32,14 @@ _REMEMBERED = 500
 # stays overdue until somebody sees to it.
 _LOOKS_BACK = timedelta(days=4)
 
-# Another session came in between, say a second simulation; our transaction is rolled back whole.
-_CONFLICTS = (psycopg.errors.ForeignKeyViolation, psycopg.errors.DeadlockDetected)
+# Our transaction is rolled back whole.
+_REFUSALS = (
+    # Another session came in between, say a second simulation.
+    psycopg.errors.ForeignKeyViolation,
+    psycopg.errors.DeadlockDetected,
+    # An account holds all that its column can.
+    psycopg.errors.NumericValueOutOfRange,
+)
 
 Event = Callable[[], str | None]
 """Something that happens in the open transaction: it says what, or None if it found nothing to work on."""
@@ -82,7 +88,7 @@ class PlainBank:
         return self._now(event)
 
     def _now(self, event: Event) -> str:
-        return self.happen(lambda: event() or self.sell(), datetime.now(UTC)) or "conflict"
+        return self.happen(lambda: event() or self.sell(), datetime.now(UTC)) or "refused"
 
     def happen(self, event: Event, at: datetime) -> str | None:
         """Let this happen in a database transaction of its own, stamped with a time; None if nothing came of it."""
@@ -90,7 +96,7 @@ class PlainBank:
         try:
             with self.connection.transaction():
                 return event()
-        except _CONFLICTS:
+        except _REFUSALS:
             return None
 
     def sell(self) -> str:

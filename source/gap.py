@@ -96,7 +96,7 @@ def catch_up(
                 summary.seconds = time.monotonic() - begun
                 if progress is not None:
                     progress(min(_midnight_after(day), until))
-            summary.events[bank.happen(bank.sell, until) or "conflict"] += 1
+            summary.events[bank.happen(bank.sell, until) or "refused"] += 1
         except psycopg.OperationalError as error:
             raise SourceError(f"The database went away: {one_line(error)}") from None
     summary.seconds = time.monotonic() - begun

@@ -164,7 +164,6 @@ def own_stack(prepare: Callable[[Stack], None] | None = None) -> Iterator[Stack]
         guard.communicate(timeout=60)
         if not os.environ.get("KEEP_TEST_STACK"):
             shutil.rmtree(folder)
-            shutil.rmtree(stack.home.control_socket.parent)
         assert processes(stack.home) == [], "`down` left these running"
 
 

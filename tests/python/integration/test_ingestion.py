@@ -12,7 +12,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -213,7 +212,6 @@ def test_the_continuous_job_ends_cleanly_when_told_to(lane: Lane) -> None:
 
 def test_kafka_that_does_not_answer_is_one_line(lane: Lane) -> None:
     nowhere = f"127.0.0.1:{local.home.free_port()}"
-    began = time.monotonic()
     result = lane.stack.run(
         "ingestion",
         environment={
@@ -229,16 +227,13 @@ def test_kafka_that_does_not_answer_is_one_line(lane: Lane) -> None:
         f"{lane.prefix}*: Kafka does not answer at {nowhere}. Is it up? For the local stack: make up\n"
     )
     assert "secret-word" not in result.stdout
-    assert time.monotonic() - began < 60
 
 
 def test_spark_that_does_not_answer_is_one_line(lane: Lane) -> None:
     nowhere = f"sc://localhost:{local.home.free_port()}"
-    began = time.monotonic()
     result = lane.stack.run("ingestion", environment={**lane.environment, "SPARK_REMOTE": nowhere})
     assert result.returncode == 1
     assert result.stderr == f"Spark is not running at {nowhere}. Start the local stack with: make up\n"
-    assert time.monotonic() - began < 30
 
 
 def test_nothing_set_is_one_line() -> None:

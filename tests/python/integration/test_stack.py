@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -65,12 +64,10 @@ def test_up_again_changes_nothing(stack: Stack) -> None:
 
 
 def test_everything_listens_on_loopback_only(stack: Stack) -> None:
-    with socket.socket() as probe:
-        # A documentation address routes nowhere; asking for the way to it tells this machine's own.
-        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # A documentation address routes nowhere; asking the way to it (nothing is sent) tells this machine's own.
         probe.connect(("192.0.2.1", 9))
         own = probe.getsockname()[0]
-        probe.close()
     for service, port in stack.home.ports().items():
         assert is_open(port), service
         with socket.socket() as other:
@@ -127,7 +124,6 @@ def test_after_a_killed_supervisor_down_and_up_recover(stack: Stack, after_crash
 @pytest.mark.parametrize("command", ["run", "build", "test"])
 def test_dbt_without_the_stack_is_one_line(tmp_path: Path, stack: Stack, command: str) -> None:
     clean = {name: value for name, value in stack.clean_environment().items() if name != "INSIGHTS_HOME"}
-    began = time.monotonic()
     result = subprocess.run(
         [Path(sys.executable).with_name("dbt"), command, "--target-path", tmp_path, "--log-path", tmp_path],
         cwd=PROJECT,
@@ -142,7 +138,6 @@ def test_dbt_without_the_stack_is_one_line(tmp_path: Path, stack: Stack, command
     assert said.count("Start the local stack with: make up") == 1, said
     assert "Traceback" not in said
     assert len([line for line in said.splitlines() if line.strip()]) <= 5, said
-    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("command", ["status", "logs"])

