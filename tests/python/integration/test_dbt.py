@@ -17,10 +17,6 @@ def test_dbts_unit_tests(stack: Stack, after_the_snapshot: Round) -> None:
     assert {result["status"] for result in results} == {"pass"}
 
 
-def test_dbts_data_tests_after_everything(stack: Stack, after_crashes: Round) -> None:
-    stack.dbt("test")
-
-
 def test_sql_style(stack: Stack, after_the_snapshot: Round) -> None:
     # Compiling an incremental model asks Spark, so this needs the stack.
     done = subprocess.run(

@@ -1,4 +1,7 @@
-"""`make demo`, killed and interrupted in the middle, is run again and ends well."""
+"""`make demo`, killed and interrupted in the middle, is run again and ends well.
+
+It goes on from all that the rounds left, and ends with `dbt build`: dbt's data tests hold after everything.
+"""
 
 from __future__ import annotations
 
