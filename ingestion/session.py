@@ -26,10 +26,12 @@ def require_spark() -> None:
     """See that something listens where `SPARK_REMOTE` says: Spark's client would go on trying for ten minutes.
 
     Raises:
-        IngestionError: nothing does.
+        IngestionError: nothing does, or nothing is said: Spark would start a server of its own then, without Delta.
     """
-    remote = os.environ.get("SPARK_REMOTE", "sc://localhost:15002").partition(";")[0]
-    address = urlsplit(remote)
+    remote = os.environ.get("SPARK_REMOTE")
+    if not remote:
+        raise IngestionError("The local stack is not up. Start it with: make up")
+    address = urlsplit(remote.partition(";")[0])
     try:
         socket.create_connection((address.hostname or "localhost", address.port or 15002), timeout=5).close()
     except OSError as error:

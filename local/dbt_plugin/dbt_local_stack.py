@@ -26,7 +26,7 @@ class LocalStack(dbtPlugin):
         """Fill in what leads to the stack, where the environment doesn't say it, and see that Spark answers.
 
         Raises:
-            DbtRuntimeError: nothing listens at `SPARK_REMOTE`, and the command needs it.
+            DbtRuntimeError: the command needs Spark, and it isn't known where it is or nothing listens there.
         """
         flags = get_flags()  # type: ignore[no-untyped-call]
         if (getattr(flags, "TARGET", None) or os.environ.get("DBT_TARGET", "local")) != "local":

@@ -90,17 +90,19 @@ class Stack:
         lines = [line for line in result.stdout.splitlines() if " messages from " in line]
         return {line.split(":")[0]: int(line.split()[1]) for line in lines}
 
-    def dbt(self, *words: str) -> date:
-        """Run dbt, which must succeed, and return the day (UTC) on which it took itself to run."""
-        target = self.work / "target"
+    def dbt(self, *words: str) -> None:
+        """Run dbt, which must succeed."""
         result = self.run(
             *("dbt.cli.main", "--no-use-colors", "--log-path", str(self.work / "logs")),
             *words,
-            *("--target-path", str(target)),
+            *("--target-path", str(self.work / "target")),
             timeout=600,
         )
         assert result.returncode == 0, result.stdout + result.stderr
-        metadata = json.loads((target / "run_results.json").read_text())["metadata"]
+
+    def day_of_dbt(self) -> date:
+        """The day (UTC) on which the last dbt took itself to run."""
+        metadata = json.loads((self.work / "target" / "run_results.json").read_text())["metadata"]
         return datetime.fromisoformat(metadata["invocation_started_at"]).date()
 
     def connect(self, url: str | None = None) -> psycopg.Connection[Any]:

@@ -85,9 +85,7 @@ def home(tmp_path: Path) -> Home:
         # Made already, as far as local.services can see: so initdb and Kafka's formatting are left out.
         (tmp_path / folder).parent.mkdir(parents=True)
         (tmp_path / folder).touch()
-    home = Home(tmp_path)
-    home.create()
-    return home
+    return Home(tmp_path)
 
 
 def images() -> Iterator[str]:

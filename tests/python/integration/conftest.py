@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+
 import pytest
 from pipeline import Stack
-from rounds import Bank, Round, kill, reinsert_against_the_log, wait_for_postgres
+from rounds import (
+    Bank,
+    Demos,
+    Round,
+    kill,
+    read_until,
+    reinsert_against_the_log,
+    start_demo,
+    wait_for_postgres,
+)
 
 import source
 
@@ -64,8 +76,11 @@ def newest_commits(stack: Stack) -> Commits:
 
 
 @pytest.fixture(scope="session")
-def after_crashes(bank: Bank, idle_run: object) -> Round:
-    """Round four: Connect and Postgres are killed while things go on, and tables are emptied."""
+def demos(bank: Bank, idle_run: object) -> Demos:
+    """Connect and Postgres are killed while things go on, tables are emptied, and `make demo` goes on from there.
+
+    It is killed, interrupted, and then left to end.
+    """
     kill(bank.stack, "connect")
     bank.play("5_crash.psql")
     bank.stack.wait_until_captured()
@@ -73,4 +88,27 @@ def after_crashes(bank: Bank, idle_run: object) -> Round:
     kill(bank.stack, "postgres")
     wait_for_postgres(bank.stack)
     bank.play("6_emptied.psql")
-    return bank.round("run")
+
+    killed = start_demo(bank.stack)
+    read_until(killed, "Start capture by Debezium")
+    killed.kill()
+    killed.communicate()
+
+    interrupted = start_demo(bank.stack)
+    read_until(interrupted, "Start capture by Debezium")
+    interrupted.send_signal(signal.SIGINT)
+    interrupted_said = interrupted.communicate(timeout=60)
+
+    whole = start_demo(bank.stack)
+    whole_said = whole.communicate(timeout=400)
+    return Demos(
+        interrupted=subprocess.CompletedProcess(interrupted.args, interrupted.returncode, *interrupted_said),
+        whole=subprocess.CompletedProcess(whole.args, whole.returncode, *whole_said),
+    )
+
+
+@pytest.fixture(scope="session")
+def after_the_demo(bank: Bank, demos: Demos) -> Round:
+    """Round four: what the demo made of all that."""
+    assert demos.whole.returncode == 0, demos.whole.stdout + demos.whole.stderr
+    return bank.look()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from pipeline import Stack, wait_for
+from pipeline import PROJECT, Stack, wait_for
 from truth import AUDIT, GOLD, SILVER, Rows, figures
 
 import source
@@ -29,13 +32,11 @@ class Round:
         expected: every Silver and Gold table as SQL on Postgres gives it.
         actual: as dbt made it: rows that aren't deleted, without the columns that begin with `_`.
         loaded_at: of each table's rows, by all their other values.
-        landed: messages that ingestion brought, by Bronze table.
     """
 
     expected: dict[str, Rows]
     actual: dict[str, Rows]
     loaded_at: dict[str, dict[tuple[Any, ...], datetime]]
-    landed: dict[str, int]
 
 
 class Bank:
@@ -68,8 +69,13 @@ class Bank:
     def round(self, *dbt: str) -> Round:
         """Bring everything through the pipeline, and compare nothing yet."""
         self.stack.wait_until_captured()
-        landed = self.stack.ingest()
-        today = self.stack.dbt(*dbt)
+        self.stack.ingest()
+        self.stack.dbt(*dbt)
+        return self.look()
+
+    def look(self) -> Round:
+        """What there is now, in Postgres and in what dbt made last."""
+        today = self.stack.day_of_dbt()
         with self.stack.connect() as connection:
             expected = figures(connection, today=today, snapshot_at=self.snapshot_began)
         actual, loaded_at = {}, {}
@@ -82,7 +88,7 @@ class Bank:
                 if "_loaded_at" in row
             }
             actual[table] = [self.public(row) for row in rows]
-        return Round(expected, actual, loaded_at, landed)
+        return Round(expected, actual, loaded_at)
 
     def public(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row's own columns. What the snapshot read has no commit time: any time while it ran stands for one."""
@@ -145,3 +151,40 @@ def wait_for_postgres(stack: Stack) -> None:
         return True
 
     wait_for(answers, "Postgres answers again")
+
+
+@dataclass(frozen=True)
+class Demos:
+    """How a demo that was interrupted ended, and how the one after it did."""
+
+    interrupted: subprocess.CompletedProcess[str]
+    whole: subprocess.CompletedProcess[str]
+
+
+def start_demo(stack: Stack) -> subprocess.Popen[str]:
+    """`make demo`, on the tests' own stack."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "local", "demo"],
+        cwd=PROJECT,
+        env={
+            **stack.clean_environment(),
+            "PYTHONUNBUFFERED": "1",
+            "DBT_TARGET_PATH": str(stack.work / "target"),
+            "DBT_LOG_PATH": str(stack.work / "logs"),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests are a shell's background job, they ignore Ctrl-C, and so would what they start.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> None:
+    """Read what a process says up to a line with these words."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if words in line:
+            return
+    assert process.stderr is not None
+    raise AssertionError(f"It ended before {words!r}: {process.stderr.read()}")

@@ -7,7 +7,7 @@ from pipeline import Stack
 from rounds import Round
 from truth import GOLD, SILVER, difference
 
-ROUNDS = ["after_the_snapshot", "after_live_changes", "after_a_second_run", "after_crashes"]
+ROUNDS = ["after_the_snapshot", "after_live_changes", "after_a_second_run", "after_the_demo"]
 
 # The design's columns and types of each Gold table.
 COLUMNS = {
@@ -59,7 +59,7 @@ def test_a_mart_has_the_columns_of_the_design(stack: Stack, after_the_snapshot: 
     assert {name: actual.get(name) for name in COLUMNS[mart]} == COLUMNS[mart]
 
 
-def test_nothing_is_quarantined(stack: Stack, after_crashes: Round) -> None:
+def test_nothing_is_quarantined(stack: Stack, after_the_demo: Round) -> None:
     assert stack.rows("select * from silver.quarantined_messages") == []
 
 

@@ -30,24 +30,21 @@ def pids(stack: Stack) -> dict[str, int]:
 
 def capture_goes_on(stack: Stack, product: str) -> None:
     """A new purchase arrives in Bronze, once."""
-    stack.wait_until_captured()
-    stack.ingest()
     with stack.connect() as connection:
         connection.execute("insert into purchase_trends (product, quantity) values (%s, 1)", [product])
     stack.wait_until_captured()
-    assert stack.ingest()["bronze.purchase_trends"] == 1
+    stack.ingest()
     assert (
         stack.value(f"select count(*) from bronze.purchase_trends where cast(value as string) like '%{product}%'") == 1
     )
 
 
-def test_killed_connect_and_postgres_came_back_and_capture_went_on(stack: Stack, after_crashes: Round) -> None:
+def test_killed_connect_and_postgres_came_back(stack: Stack, after_the_demo: Round) -> None:
     """That the figures are right after it, `test_gold.py` says."""
     assert states(stack) == dict.fromkeys(SERVICES, "RUNNING")
-    assert after_crashes.landed["bronze.purchase_trends"] > 0
 
 
-def test_killed_spark_comes_back_with_its_tables(stack: Stack, after_crashes: Round) -> None:
+def test_killed_spark_comes_back_with_its_tables(stack: Stack, after_the_demo: Round) -> None:
     rows = stack.value("select count(*) from gold.customer_balance")
     assert rows > 0
     stack.forget_spark()
@@ -103,7 +100,7 @@ def test_a_wrong_password_is_one_line(stack: Stack) -> None:
     assert "wrong-word" not in result.stdout + result.stderr
 
 
-def test_after_a_killed_supervisor_down_and_up_recover(stack: Stack, after_crashes: Round) -> None:
+def test_after_a_killed_supervisor_down_and_up_recover(stack: Stack, after_the_demo: Round) -> None:
     supervisor = int((stack.home.root / "supervisord.pid").read_text())
     os.kill(supervisor, signal.SIGKILL)
     wait_for(lambda: local.status(stack.home) == [], "the supervisor is gone")
@@ -122,22 +119,32 @@ def test_after_a_killed_supervisor_down_and_up_recover(stack: Stack, after_crash
 
 
 @pytest.mark.parametrize("command", ["run", "build", "test"])
-def test_dbt_without_the_stack_is_one_line(tmp_path: Path, stack: Stack, command: str) -> None:
-    clean = {name: value for name, value in stack.clean_environment().items() if name != "INSIGHTS_HOME"}
+def test_dbt_without_spark_is_one_line(tmp_path: Path, stack: Stack, command: str) -> None:
+    nowhere = f"sc://localhost:{local.home.free_port()}"
+    said = dbt_in_vain(stack, tmp_path, command, {"SPARK_REMOTE": nowhere})
+    assert said.count(f"Spark is not running at {nowhere}. Start the local stack with: make up") == 1, said
+
+
+def test_dbt_without_the_stack_is_one_line(tmp_path: Path, stack: Stack) -> None:
+    said = dbt_in_vain(stack, tmp_path, "run", {})
+    assert said.count("The local stack is not up. Start it with: make up") == 1, said
+
+
+def dbt_in_vain(stack: Stack, folder: Path, command: str, environment: dict[str, str]) -> str:
+    """What dbt says, in a few lines, when it can't do a command for a stack whose folder is empty."""
     result = subprocess.run(
-        [Path(sys.executable).with_name("dbt"), command, "--target-path", tmp_path, "--log-path", tmp_path],
+        [Path(sys.executable).with_name("dbt"), command, "--target-path", folder, "--log-path", folder],
         cwd=PROJECT,
-        env={**clean, "INSIGHTS_HOME": str(tmp_path), "SPARK_REMOTE": f"sc://localhost:{local.home.free_port()}"},
+        env={**stack.clean_environment(), "INSIGHTS_HOME": str(folder), **environment},
         capture_output=True,
         text=True,
         check=False,
     )
     said = result.stdout + result.stderr
     assert result.returncode != 0
-    assert said.count("Spark is not running at sc://localhost:") == 1, said
-    assert said.count("Start the local stack with: make up") == 1, said
     assert "Traceback" not in said
     assert len([line for line in said.splitlines() if line.strip()]) <= 5, said
+    return said
 
 
 @pytest.mark.parametrize("command", ["status", "logs"])
