@@ -322,7 +322,9 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
 def java(jars: str, main: str, *, memory: str = "256m", log_config: Path | None = None) -> list[str]:
     """A command line for a main class from one of the folders of jars."""
     logging = [f"-Dlog4j2.configurationFile={log_config}"] if log_config else []
-    return [JAVA, f"-Xmx{memory}", "-Duser.timezone=UTC", *logging, "-cp", f"{JARS}/{jars}/*", main]
+    # Small services on few cores: neither collecting beside the work nor compiling to the utmost pays for them.
+    small = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    return [JAVA, f"-Xmx{memory}", *small, "-Duser.timezone=UTC", *logging, "-cp", f"{JARS}/{jars}/*", main]
 
 
 def write_properties(path: Path, properties: dict[str, str]) -> Path:
