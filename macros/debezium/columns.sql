@@ -1,78 +1,64 @@
-{#- The source's columns that a model declares in its YAML: a list of {name, data_type, field}, without what the pipeline adds. -#}
-{% macro declared_columns() -%}
+{#- The source's columns that a model declares in its YAML: a list of {name, data_type, field, options}, without what the pipeline
+    adds. Of the calling model, or of the one that is named. -#}
+{% macro declared_columns(of=none) -%}
     {%- set declared = [] -%}
-    {%- for name, column in model.columns.items() if not name.startswith('_') and name != 'is_deleted' -%}
+    {%- set node = model -%}
+    {%- if of is not none -%}
+        {%- set node = graph.get('nodes', {}).values() | selectattr('name', 'equalto', of) | first | default(model, true) -%}
+    {%- endif -%}
+    {%- for name, column in node.columns.items() if not name.startswith('_') and name != 'is_deleted' -%}
         {%- do declared.append({
             'name': name,
             'data_type': column.data_type,
             'field': column.config.meta.get('field', name),
+            'options': column.config.meta,
         }) -%}
     {%- endfor -%}
     {{ return(declared) }}
 {%- endmacro %}
 
-{#- The schema that from_json reads an envelope with. Values are read as text, and cast later: a failed cast can be seen then,
-    where from_json would write NULL without a word. -#}
-{% macro envelope_schema(columns) -%}
-    {%- set fields = [] -%}
-    {%- for column in columns -%}
-        {%- do fields.append('`' ~ column.field ~ '`: string') -%}
-    {%- endfor -%}
-    {{ return(
-        'op string, before string, after struct<' ~ fields | join(', ')
-        ~ '>, source struct<lsn: bigint, txId: bigint, ts_us: bigint>'
-    ) }}
+{#- What the pipeline adds to a change: a list of {name, data_type}. -#}
+{% macro change_metadata() -%}
+    {{ return([
+        {'name': '_cdc_change_id', 'data_type': 'string'},
+        {'name': '_cdc_op', 'data_type': 'string'},
+        {'name': '_cdc_lsn', 'data_type': 'bigint'},
+        {'name': '_cdc_commit_lsn', 'data_type': 'bigint'},
+        {'name': '_cdc_tx_id', 'data_type': 'bigint'},
+        {'name': '_cdc_committed_at', 'data_type': 'timestamp'},
+        {'name': '_cdc_partition', 'data_type': 'int'},
+        {'name': '_cdc_offset', 'data_type': 'bigint'},
+        {'name': '_cdc_reset', 'data_type': 'string'},
+        {'name': '_cdc_before', 'data_type': 'string'},
+        {'name': '_cdc_unavailable', 'data_type': 'array<string>'},
+        {'name': '_cdc_unknown_fields', 'data_type': 'array<string>'},
+        {'name': '_cdc_missing_fields', 'data_type': 'array<string>'},
+        {'name': '_cdc_error', 'data_type': 'string'},
+        {'name': '_cdc_message', 'data_type': 'struct<topic: string, key: binary, value: binary>'},
+        {'name': '_ingested_at', 'data_type': 'timestamp'},
+        {'name': '_loaded_at', 'data_type': 'timestamp'},
+    ]) }}
 {%- endmacro %}
 
-{#- A column's value as Debezium wrote it: text, also for a number. -#}
-{% macro raw_value(column, key) -%}
-    {%- if column.field == key -%}
-        message_key.`{{ column.field }}`
-    {%- else -%}
-        message.after.`{{ column.field }}`
-    {%- endif -%}
-{%- endmacro %}
-
-{#- A column's value in its declared type; NULL where the message holds none, or one that is not of the type. -#}
-{% macro decode_column(column, key) -%}
-    {%- set raw = raw_value(column, key) -%}
-    {%- if column.data_type == 'date' -%}
-        {#- Debezium's isostring dates end in a Z. -#}
-        try_cast(trim(trailing 'Z' from {{ raw }}) as date)
-    {%- elif column.data_type == 'string' -%}
-        nullif({{ raw }}, '{{ var("debezium_unavailable_value") }}')
-    {%- else -%}
-        try_cast({{ raw }} as {{ column.data_type }})
-    {%- endif -%}
-{%- endmacro %}
-
-{#- Names of the columns whose value the message leaves out because the update left it as it was (TOAST). -#}
+{#- Names of those columns whose value the message leaves out because the update left it as it was (TOAST); NULL when it has all. -#}
 {% macro unavailable_columns(columns) -%}
-    array_compact(array(
-        {%- for column in columns if column.data_type == 'string' %}
-        case when message.after.`{{ column.field }}` = '{{ var("debezium_unavailable_value") }}' then '{{ column.name }}' end,
-        {%- endfor %}
-        cast(null as string)
-    ))
+    nullif(
+        array_compact(array(
+            {%- for column in columns if is_toastable(column) %}
+            case when {{ is_unavailable('_message.after[' ~ quoted(column.field) ~ ']', column.data_type) }} then '{{ column.name }}' end,
+            {%- endfor %}
+            cast(null as string)
+        )),
+        array()
+    )
 {%- endmacro %}
 
-{#- Why a message can't be decoded, in words; NULL when it can. -#}
-{% macro decoding_error(columns, key) -%}
-    case
-        when message.op is null then 'not a Debezium envelope in JSON'
-        when message.op not in ('c', 'u', 'd', 'r', 't') then concat('unknown operation ', message.op)
-        when message.op <> 't' and message_key.`{{ key }}` is null then 'no key'
-        when message.op in ('c', 'u', 'r') and message.after is null then 'no row after the change'
-        when message.source.lsn is null then 'no position in the log (source.lsn)'
-        {%- for column in columns if column.data_type != 'string' %}
-        {%- set raw = raw_value(column, key) %}
-        when {{ raw }} is not null and {{ decode_column(column, key) }} is null
-            then '{{ column.field }} is not of type {{ column.data_type }}'
-        {%- if column.data_type.startswith('decimal') %}
-        {#- A cast rounds what has more decimal places than the type; money must not be rounded. -#}
-        when try_cast({{ raw }} as decimal(38, 18)) <> {{ decode_column(column, key) }}
-            then '{{ column.field }} has more decimal places than {{ column.data_type }}'
-        {%- endif %}
-        {%- endfor %}
-    end
+{#- Whether Postgres may store a column's values out of line, and leave them out of an update. -#}
+{% macro is_toastable(column) -%}
+    {{ return(column.data_type in ('string', 'binary') or column.data_type.startswith('array')) }}
+{%- endmacro %}
+
+{#- A name as a string literal. -#}
+{% macro quoted(name) -%}
+    '{{ name | replace("'", "\\'") }}'
 {%- endmacro %}

@@ -1,36 +1,35 @@
 {#- Every change that one Bronze table's messages tell, one typed row each, in the columns the calling model declares. -#}
 {% macro decode_changes(bronze, key) -%}
     {%- set columns = declared_columns() -%}
+    {%- set key_fields = [key] if key is string else key -%}
     {%- if not bronze_exists(bronze) -%}
         {{ no_changes(columns) }}
     {%- else -%}
         with
 
-        messages as (
+        landed as (
 
-            select
-                partition,
-                offset,
-                ingested_at,
-                cast(key as string) as key_json,
-                cast(value as string) as value_json
-            from {{ bronze }}
-            -- A tombstone only tells Kafka to forget the key. It is not a change.
-            where
-                value is not null
-                {%- if is_incremental() %}
-                and ingested_at > {{ newest('_ingested_at') }}
-                {%- endif %}
+            select * from {{ bronze }}
+            {%- if is_incremental() %}
+            where ingested_at > {{ newest('_ingested_at') }}
+            {%- endif %}
 
         ),
 
         parsed as (
 
+            {{ parsed_messages('landed', key_fields) }}
+
+        ),
+
+        described as (
+
             select
                 *,
-                from_json(key_json, '{{ key }} string') as message_key,
-                from_json(value_json, '{{ envelope_schema(columns) }}') as message
-            from messages
+                {{ field_schemas() }} as _field_schemas,
+                map_keys(_message.after) as _fields
+            from parsed
+            where not ({{ is_marker() }})
 
         ),
 
@@ -38,21 +37,23 @@
 
             select
                 {%- for column in columns %}
-                {{ decode_column(column, key) }} as {{ column.name }},
+                {{ decode_column(column, key_fields) }} as {{ column.name }},
                 {%- endfor %}
-                message.op as _cdc_op,
-                message.source.lsn as _cdc_lsn,
-                message.source.txid as _cdc_tx_id,
-                timestamp_micros(message.source.ts_us) as _cdc_committed_at,
-                partition as _cdc_partition,
-                offset as _cdc_offset,
+                {{ change_id() }} as _change_id,
+                _message.op as _cdc_op,
+                {{ change_lsn() }} as _cdc_lsn,
+                coalesce({{ sequence_part(0) }}, {{ change_lsn() }}) as _cdc_commit_lsn,
+                _message.source.txid as _cdc_tx_id,
+                timestamp_micros(coalesce(_message.source.ts_us, _message.source.ts_ms * 1000)) as _cdc_committed_at,
+                _partition as _cdc_partition,
+                _offset as _cdc_offset,
+                {{ reset_kind() }} as _cdc_reset,
+                _message.before as _cdc_before,
                 {{ unavailable_columns(columns) }} as _cdc_unavailable,
-                message.before as _cdc_before,
-                {{ decoding_error(columns, key) }} as _cdc_error,
-                ingested_at as _ingested_at,
-                key_json,
-                value_json
-            from parsed
+                nullif(array_except(_fields, {{ fields_of(columns) }}), array()) as _cdc_unknown_fields,
+                nullif(array_except({{ fields_of(columns) }}, _fields), array()) as _cdc_missing_fields,
+                *
+            from described
 
         ),
 
@@ -60,14 +61,15 @@
 
             select
                 *,
-                -- A change is known again by its key, kind, place in the log and transaction; a message that can't be decoded
-                -- by where it stands on the topic and what it holds.
-                case
-                    when _cdc_error is null
-                        then md5(concat_ws('|', key_json, _cdc_op, _cdc_lsn, _cdc_tx_id))
-                    else md5(concat_ws('|', 'error', _cdc_partition, _cdc_offset, value_json))
-                end as _cdc_change_id
-            from typed
+                -- A message that can't be decoded is told by where it stands on the topic and what it holds.
+                if(_cdc_error is null, _change_id, md5(concat_ws('|', 'error', _cdc_partition, _cdc_offset, _value_json))) as _cdc_change_id,
+                if(_cdc_error is not null, _record, null) as _cdc_message
+            from (
+                select
+                    *,
+                    {{ decoding_error(columns, key_fields) }} as _cdc_error
+                from typed
+            )
 
         ),
 
@@ -77,7 +79,7 @@
 
             select
                 *,
-                row_number() over (partition by _cdc_change_id order by {{ change_order() }}) as sighting
+                row_number() over (partition by _cdc_change_id order by _ingested_at, _cdc_offset) as sighting
             from identified
 
         ),
@@ -88,17 +90,9 @@
                 {%- for column in columns %}
                 {{ column.name }},
                 {%- endfor %}
-                _cdc_change_id,
-                _cdc_op,
-                _cdc_lsn,
-                _cdc_tx_id,
-                _cdc_committed_at,
-                _cdc_partition,
-                _cdc_offset,
-                _cdc_unavailable,
-                _cdc_before,
-                _cdc_error,
-                _ingested_at,
+                {%- for column in change_metadata() if column.name != '_loaded_at' %}
+                {{ column.name }},
+                {%- endfor %}
                 {{ loaded_at() }} as _loaded_at
             from first_sightings
             where
@@ -117,28 +111,63 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- A column's value in its declared type; NULL where the message holds none, or one that can't be read as the type exactly. -#}
+{% macro decode_column(column, key_fields) -%}
+    {%- set schema = '_field_schemas[' ~ quoted(column.field) ~ ']' -%}
+    {%- set value = decode_value(
+        raw_value(column, key_fields), column.data_type, schema ~ '.name', schema ~ ".parameters['scale']", column.get('options', {})
+    ) -%}
+    {%- if is_toastable(column) -%}
+        case when not {{ is_unavailable(raw_value(column, key_fields), column.data_type) }} then {{ value }} end
+    {%- else -%}
+        {{ value }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- A column's value as Debezium wrote it: text, also for a number. Of a delete, only the key can be believed. -#}
+{% macro raw_value(column, key_fields) -%}
+    {%- if column.field in key_fields -%}
+        _message_key.`{{ column.field }}`
+    {%- else -%}
+        _message.after[{{ quoted(column.field) }}]
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Why a message can't be decoded, in words; NULL when it can. -#}
+{% macro decoding_error(columns, key_fields) -%}
+    case
+        when not is_valid_utf8(_value_json) or not is_valid_utf8(_key_json) then 'not UTF-8'
+        when _value_read.malformed is not null or not endswith(rtrim(_value_json), '}') then 'not JSON, or not of the form of a Debezium envelope'
+        when _message.op is null then 'not a Debezium envelope'
+        when _message.op not in ('c', 'u', 'd', 'r', 't') then concat('unknown operation ', left(_message.op, 20))
+        {%- for field in key_fields %}
+        when _message.op <> 't' and _message_key.`{{ field }}` is null then 'no key {{ field }}'
+        {%- endfor %}
+        when _message.op in ('c', 'u', 'r') and _message.after is null then 'no row after the change'
+        when _cdc_lsn is null then 'no position in the log (source.lsn)'
+        {%- for column in columns %}
+        when
+            {{ raw_value(column, key_fields) }} is not null
+            and {{ column.name }} is null
+            {%- if is_toastable(column) %}
+            and not {{ is_unavailable(raw_value(column, key_fields), column.data_type) }}
+            {%- endif %}
+            then '{{ column.field }} can\'t be read as {{ column.data_type }}'
+        {%- endfor %}
+    end
+{%- endmacro %}
+
+{#- The declared fields as an array. -#}
+{% macro fields_of(columns) -%}
+    array({% for column in columns %}{{ quoted(column.field) }}{{ ', ' if not loop.last }}{% endfor %})
+{%- endmacro %}
+
 {#- A base model that has nothing to decode yet: no rows, in the columns it will have. -#}
 {% macro no_changes(columns) -%}
-    {%- set metadata = [
-        ('_cdc_change_id', 'string'),
-        ('_cdc_op', 'string'),
-        ('_cdc_lsn', 'bigint'),
-        ('_cdc_tx_id', 'bigint'),
-        ('_cdc_committed_at', 'timestamp'),
-        ('_cdc_partition', 'int'),
-        ('_cdc_offset', 'bigint'),
-        ('_cdc_unavailable', 'array<string>'),
-        ('_cdc_before', 'string'),
-        ('_cdc_error', 'string'),
-        ('_ingested_at', 'timestamp'),
-        ('_loaded_at', 'timestamp'),
-    ] -%}
+    {%- set all_columns = columns + change_metadata() -%}
     select
-        {%- for column in columns %}
-        cast(null as {{ column.data_type }}) as {{ column.name }},
-        {%- endfor %}
-        {%- for name, data_type in metadata %}
-        cast(null as {{ data_type }}) as {{ name }}{{ ',' if not loop.last }}
+        {%- for column in all_columns %}
+        cast(null as {{ column.data_type }}) as {{ column.name }}{{ ',' if not loop.last }}
         {%- endfor %}
     where false
 {%- endmacro %}

@@ -8,10 +8,16 @@ customers as (
 
 ),
 
-all_changes as (
+changes as (
 
     select * from {{ ref('base_bank__checking_account_changes') }}
     where _cdc_error is null
+
+),
+
+all_changes as (
+
+    {{ with_places('changes', 'account_id') }}
 
 ),
 
@@ -37,26 +43,36 @@ account_changes as (
         end as balance_date,
         all_changes._cdc_op <> 'd' and all_changes.customer_id <=> accounts.customer_id as is_owned,
         all_changes.account_balance,
-        all_changes._ingested_at,
-        all_changes._cdc_offset
+        all_changes._cdc_place
     from accounts
     inner join all_changes on accounts.account_id = all_changes.account_id
 
     union all
 
-    -- Emptying the table deletes every account that was there before.
+    -- Emptying the table ends every account that was there before, and a whole new snapshot those that it did not find.
     select distinct
         accounts.customer_id,
         accounts.account_id,
-        to_date(truncates._cdc_committed_at) as balance_date,
+        to_date(resets._cdc_committed_at) as balance_date,
         false as is_owned,
         cast(null as decimal(10, 2)) as account_balance,
-        truncates._ingested_at,
-        truncates._cdc_offset
-    from all_changes as truncates
-    inner join all_changes as earlier on truncates._cdc_lsn > earlier._cdc_lsn
+        resets._cdc_place
+    from all_changes as resets
+    inner join all_changes as earlier
+        on
+            resets._cdc_lsn > earlier._cdc_lsn
+            -- A transaction that a snapshot missed may have written before the snapshot's place in the log.
+            and not (
+                resets._cdc_partition = earlier._cdc_partition
+                and struct(resets._ingested_at, resets._cdc_offset) < struct(earlier._ingested_at, earlier._cdc_offset)
+            )
     inner join accounts on earlier.account_id = accounts.account_id
-    where truncates._cdc_op = 't'
+    left anti join all_changes as found
+        on
+            earlier.account_id = found.account_id
+            and resets._cdc_lsn = found._cdc_lsn
+            and found._cdc_op = 'r'
+    where resets._cdc_reset is not null
 
 ),
 
@@ -77,7 +93,7 @@ account_days as (
         customer_id,
         account_id,
         balance_date,
-        max(struct(_ingested_at, _cdc_offset, is_owned, account_balance)) as newest
+        max(struct(_cdc_place, is_owned, account_balance)) as newest
     from account_changes
     group by customer_id, account_id, balance_date
 

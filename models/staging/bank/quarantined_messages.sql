@@ -1,30 +1,44 @@
 {{ config(materialized='view') }}
 
-{%- set changes = {
-    'customers': ref('base_bank__customer_changes'),
-    'checking_account': ref('base_bank__checking_account_changes'),
-    'transactions': ref('base_bank__transaction_changes'),
-    'scheduled_payments': ref('base_bank__scheduled_payment_changes'),
-    'purchase_trends': ref('base_bank__purchase_changes'),
-} %}
-
+-- All base models are asked, also one that was added. These are named so that they come first, and for the lineage.
+-- depends_on: {{ ref('base_bank__customer_changes') }}, {{ ref('base_bank__checking_account_changes') }}
+-- depends_on: {{ ref('base_bank__transaction_changes') }}, {{ ref('base_bank__scheduled_payment_changes') }}
+-- depends_on: {{ ref('base_bank__purchase_changes') }}
 with
 
-final as (
+quarantined as (
 
-    {%- for table, base in changes.items() %}
+    {%- for base in base_models() %}
 
         select
-            '{{ table }}' as bronze_table,
-            _cdc_error as reason,
+            '{{ base.bronze_table }}' as bronze_table,
+            _cdc_message,
+            _cdc_error,
             _cdc_partition,
             _cdc_offset,
             _ingested_at,
             _loaded_at
-        from {{ base }}
+        from {{ base.relation }}
         where _cdc_error is not null
         {{ 'union all' if not loop.last }}
     {%- endfor %}
+
+),
+
+final as (
+
+    select
+        bronze_table,
+        _cdc_message.topic,
+        _cdc_error as reason,
+        -- As text to be read; bytes that are no text show as a replacement character. The bytes are in the Bronze table.
+        cast(_cdc_message.key as string) as message_key,
+        cast(_cdc_message.value as string) as message_value,
+        _cdc_partition,
+        _cdc_offset,
+        _ingested_at,
+        _loaded_at
+    from quarantined
 
 )
 

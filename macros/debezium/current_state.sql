@@ -1,0 +1,337 @@
+{#- The state that the newest changes leave each row in, deletes folded into is_deleted: one row per key that moved, in the columns that
+    the base model declares. -#}
+{% macro current_state(changes, key) -%}
+    {%- set columns = declared_columns(of=changes.identifier) -%}
+    {%- set keys = [key] if key is string else key -%}
+    {%- set values = columns | rejectattr('name', 'in', keys) | list -%}
+    {%- set metadata = ['_cdc_op', '_cdc_lsn', '_cdc_commit_lsn', '_cdc_committed_at', '_cdc_partition', '_cdc_offset', '_ingested_at'] -%}
+    with recursive
+
+    all_changes as (
+
+        select * from {{ changes }}
+        where _cdc_error is null
+
+    ),
+
+    new_changes as (
+
+        select * from all_changes
+        {%- if is_incremental() %}
+        where {{ newer_than_this() }}
+        {%- endif %}
+
+    ),
+
+    {{ complete_changes(columns, keys) }},
+
+    placed as (
+
+        {{ with_places('complete_changes', keys) }}
+        where _cdc_op <> 't'
+
+    ),
+
+    newest as (
+
+        select
+            {{ key_columns(keys) }},
+            max_by(
+                struct(_cdc_op, _cdc_lsn, _cdc_committed_at, _cdc_partition, _cdc_offset, _ingested_at), _cdc_place
+            ) as change,
+            max(_cdc_place).clock as clock
+            {#- What the row holds: a delete says nothing about it, and a large value left as it was is in an earlier change. #}
+            {%- for column in values %},
+            max_by(struct({{ column.name }} as value, {{ lacks(column) }} as is_unknown), _cdc_place) filter (
+                where _cdc_op <> 'd' and not (_cdc_op = 'u' and {{ lacks(column) }})
+            ) as {{ column.name }}
+            {%- endfor %}
+        from placed
+        group by {{ key_columns(keys) }}
+
+    ),
+
+    {%- if is_incremental() %}
+
+    existing as (
+
+        select * from {{ this }}
+
+    ),
+    {%- endif %}
+
+    moved as (
+
+        select
+            {{ key_columns(keys, 'newest.') }},
+            {%- for column in values %}
+            {%- if is_incremental() %}
+            if(newest.{{ column.name }} is null, existing.{{ column.name }}, newest.{{ column.name }}.value) as {{ column.name }},
+            {%- else %}
+            newest.{{ column.name }}.value as {{ column.name }},
+            {%- endif %}
+            {%- endfor %}
+            newest.change._cdc_op = 'd' as is_deleted,
+            newest.change._cdc_op,
+            newest.change._cdc_lsn,
+            {%- if is_incremental() %}
+            greatest(newest.clock._cdc_commit_lsn, existing._cdc_commit_lsn) as _cdc_commit_lsn,
+            {%- else %}
+            newest.clock._cdc_commit_lsn,
+            {%- endif %}
+            newest.change._cdc_committed_at,
+            newest.change._cdc_partition,
+            newest.change._cdc_offset,
+            newest.change._ingested_at,
+            {{ unknown_values(values, keys) }} as _cdc_unavailable,
+            true as has_moved
+        from newest
+        {%- if is_incremental() %}
+        left join existing on {{ same_key(keys, 'newest', 'existing') }}
+        -- What is not newer than the row that is there changes nothing.
+        where
+            existing.{{ keys[0] }} is null
+            or case
+                when newest.change._cdc_partition = existing._cdc_partition
+                    then struct(newest.change._ingested_at, newest.change._cdc_offset)
+                        > struct(existing._ingested_at, existing._cdc_offset)
+                else newest.clock > struct(existing._cdc_commit_lsn, existing._cdc_lsn)
+            end
+        {%- endif %}
+
+    ),
+
+    {{ resets() }},
+
+    in_question as (
+
+        select * from moved
+        {%- if is_incremental() %}
+
+        union all
+
+        -- Rows that did not move. Only a new reset can concern them; mostly there is none, and the engine reads nothing for this.
+        select
+            {{ key_columns(keys, 'existing.') }},
+            {%- for column in values %}
+            existing.{{ column.name }},
+            {%- endfor %}
+            existing.is_deleted,
+            {%- for name in metadata %}
+            existing.{{ name }},
+            {%- endfor %}
+            existing._cdc_unavailable,
+            false as has_moved
+        from existing
+        inner join (select 1 from new_changes where _cdc_reset is not null limit 1) on true
+        left anti join moved on {{ same_key(keys, 'existing', 'moved') }}
+        where not existing.is_deleted
+        {%- endif %}
+
+    ),
+
+    judged as (
+
+        select
+            in_question.*,
+            array_max(transform(
+                filter(resets.resets, reset -> {{ is_older_than_reset() }}),
+                reset -> struct({% for name in ['_cdc_lsn'] + metadata | reject('equalto', '_cdc_lsn') | list %}reset.{{ name }}{{ ', ' if not loop.last }}{% endfor %})
+            )) as reset
+        from in_question
+        cross join resets
+
+    ),
+
+    final as (
+
+        select
+            {%- for column in columns %}
+            {{ column.name }},
+            {%- endfor %}
+            is_deleted or reset is not null as is_deleted,
+            {%- for name in metadata %}
+            if(reset is null, {{ name }}, reset.{{ name }}) as {{ name }},
+            {%- endfor %}
+            _cdc_unavailable,
+            {{ loaded_at() }} as _loaded_at
+        from judged
+        where
+            has_moved
+            or reset is not null
+
+    )
+
+    select * from final
+{%- endmacro %}
+
+{#- Condition on a change: it leaves out this column's value, which is large and was left as it was. -#}
+{% macro lacks(column, relation='') -%}
+    {%- if is_toastable(column) -%}
+        (array_contains({{ relation }}_cdc_unavailable, '{{ column.name }}') is true)
+    {%- else -%}
+        false
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Names of the columns whose value is not known: the bank has one that no change ever told. NULL when all are known. -#}
+{% macro unknown_values(values, keys) -%}
+    nullif(
+        array_compact(array(
+            {%- for column in values if is_toastable(column) %}
+            case
+                when newest.{{ column.name }} is not null
+                    then if(newest.{{ column.name }}.is_unknown, '{{ column.name }}', null)
+                {%- if is_incremental() %}
+                when existing.{{ keys[0] }} is not null
+                    then if({{ lacks(column, 'existing.') }}, '{{ column.name }}', null)
+                {%- endif %}
+                when newest.change._cdc_op <> 'd' then '{{ column.name }}'
+            end,
+            {%- endfor %}
+            cast(null as string)
+        )),
+        array()
+    )
+{%- endmacro %}
+
+{#- CTEs that end in `complete_changes`: the new changes, with the large values that a row brought along to a new primary key. Debezium
+    tells an update of the key as a delete of the old and a create of the new, with one place in the log, and the create leaves out
+    what the update left as it was. It was told under the old key, or one before that. -#}
+{% macro complete_changes(columns, keys) -%}
+    {%- set large_values = [] -%}
+    {%- for column in columns if is_toastable(column) and column.name not in keys -%}
+        {%- do large_values.append(column) -%}
+    {%- endfor -%}
+    {%- if not large_values -%}
+    complete_changes as (
+
+        select * from new_changes
+
+    )
+    {%- else -%}
+    new_renames as (
+
+        select _cdc_change_id from new_changes
+        where
+            _cdc_op = 'c'
+            and _cdc_unavailable is not null
+
+    ),
+
+    renames as (
+
+        select
+            _cdc_change_id,
+            _cdc_lsn,
+            _cdc_tx_id,
+            explode(_cdc_unavailable) as column_name
+        from all_changes
+        left semi join new_renames on true
+        where
+            _cdc_op = 'c'
+            and _cdc_unavailable is not null
+
+    ),
+
+    -- Of each value, the newest change under the old key that tells it, or says that it came along from a key before.
+    tellings as (
+
+        select
+            renames._cdc_change_id,
+            renames.column_name,
+            max_by(
+                struct(
+                    earlier._cdc_change_id,
+                    array_contains(earlier._cdc_unavailable, renames.column_name) is true as is_rename
+                ),
+                struct(earlier._cdc_commit_lsn, earlier._cdc_lsn)
+            ) as telling
+        from renames
+        inner join all_changes as gone
+            on
+                renames._cdc_lsn = gone._cdc_lsn
+                and renames._cdc_tx_id = gone._cdc_tx_id
+                and gone._cdc_op = 'd'
+        inner join all_changes as earlier
+            on
+                {{ same_key(keys, 'gone', 'earlier') }}
+                and struct(earlier._cdc_commit_lsn, earlier._cdc_lsn) < struct(gone._cdc_commit_lsn, gone._cdc_lsn)
+                and earlier._cdc_op <> 'd'
+                and not (
+                    earlier._cdc_op = 'u'
+                    and array_contains(earlier._cdc_unavailable, renames.column_name) is true
+                )
+        group by renames._cdc_change_id, renames.column_name
+
+    ),
+
+    -- Back from key to key; ninety are enough for anybody, and fewer than the engine lets a recursion take.
+    chains (_cdc_change_id, column_name, telling, steps) as (
+
+        select
+            tellings._cdc_change_id,
+            tellings.column_name,
+            tellings.telling,
+            0
+        from tellings
+        left semi join new_renames on tellings._cdc_change_id = new_renames._cdc_change_id
+
+        union all
+
+        select
+            chains._cdc_change_id,
+            chains.column_name,
+            tellings.telling,
+            chains.steps + 1
+        from chains
+        inner join tellings
+            on
+                chains.telling._cdc_change_id = tellings._cdc_change_id
+                and chains.column_name = tellings.column_name
+        where
+            chains.telling.is_rename
+            and chains.steps < 90
+
+    ),
+
+    carried as (
+
+        select
+            chains._cdc_change_id,
+            {%- for column in large_values %}
+            any_value(told.{{ column.name }}) filter (where chains.column_name = '{{ column.name }}') as {{ column.name }},
+            {%- endfor %}
+            collect_set(chains.column_name) as column_names
+        from chains
+        inner join all_changes as told on chains.telling._cdc_change_id = told._cdc_change_id
+        where not chains.telling.is_rename
+        group by chains._cdc_change_id
+
+    ),
+
+    complete_changes as (
+
+        select
+            {%- for column in columns %}
+            {%- if column in large_values %}
+            if(array_contains(carried.column_names, '{{ column.name }}'), carried.{{ column.name }}, new_changes.{{ column.name }})
+                as {{ column.name }},
+            {%- else %}
+            new_changes.{{ column.name }},
+            {%- endif %}
+            {%- endfor %}
+            {%- for name in ['_cdc_op', '_cdc_lsn', '_cdc_commit_lsn', '_cdc_committed_at', '_cdc_partition', '_cdc_offset', '_ingested_at'] %}
+            new_changes.{{ name }},
+            {%- endfor %}
+            if(
+                carried.column_names is null,
+                new_changes._cdc_unavailable,
+                nullif(array_except(new_changes._cdc_unavailable, carried.column_names), array())
+            ) as _cdc_unavailable
+        from new_changes
+        left join carried on new_changes._cdc_change_id = carried._cdc_change_id
+
+    )
+    {%- endif -%}
+{%- endmacro %}

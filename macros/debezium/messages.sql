@@ -1,0 +1,121 @@
+{#- A Bronze table's messages, tombstones left out, with Debezium's envelope taken apart: one row each, in columns that begin with `_`. A
+    message may bring its schema (JsonConverter's `schemas.enable`), and what it holds is then in `payload`. -#}
+{% macro parsed_messages(bronze, key_fields=[]) -%}
+    {%- set envelope = {
+        'op': 'string',
+        'before': 'string',
+        'after': 'map<string, string>',
+        'source': 'struct<lsn: bigint, txId: bigint, ts_us: bigint, ts_ms: bigint, snapshot: string, sequence: string>',
+        'status': 'string',
+        'ts_ms': 'string',
+    } -%}
+    {%- set key = {'serverName': 'string'} -%}
+    {%- for field in key_fields -%}
+        {%- do key.update({field: 'string'}) -%}
+    {%- endfor -%}
+    select
+        *,
+        {{ payload_of('_key_read', key) }} as _message_key,
+        {{ payload_of('_value_read', envelope) }} as _message,
+        -- The same key is the same text, with its schema or without.
+        if(_key_read.payload is null, _key_json, get_json_object(_key_json, '$.payload')) as _key_text
+    from (
+        select
+            *,
+            from_json(_key_json, '{{ json_schema(key) }}') as _key_read,
+            -- What from_json can't read to its end it calls malformed; without that column it would give the half it read.
+            from_json(
+                _value_json,
+                '{{ json_schema(envelope) }}, schema string, malformed string',
+                map('columnNameOfCorruptRecord', 'malformed', 'allowSingleQuotes', 'false')
+            ) as _value_read
+        from (
+            select
+                struct(topic, key, value) as _record,
+                partition as _partition,
+                offset as _offset,
+                ingested_at as _ingested_at,
+                cast(key as string) as _key_json,
+                cast(value as string) as _value_json
+            from {{ bronze }}
+            -- A tombstone only tells Kafka to forget the key. It is not a change.
+            where value is not null
+        )
+    )
+{%- endmacro %}
+
+{#- A schema, as from_json reads it, of an object with these fields, or of one that holds them in `payload`. -#}
+{% macro json_schema(fields) -%}
+    {%- set plain, nested = [], [] -%}
+    {%- for name, data_type in fields.items() -%}
+        {%- do plain.append('`' ~ name ~ '` ' ~ data_type) -%}
+        {%- do nested.append('`' ~ name ~ '`: ' ~ data_type) -%}
+    {%- endfor -%}
+    {{ return(plain | join(', ') ~ ', payload struct<' ~ nested | join(', ') ~ '>') }}
+{%- endmacro %}
+
+{#- The fields that were read, from `payload` where the message has one. -#}
+{% macro payload_of(read, fields) -%}
+    {%- set plain = [] -%}
+    {%- for name in fields -%}
+        {%- do plain.append(read ~ '.`' ~ name ~ '`') -%}
+    {%- endfor -%}
+    coalesce({{ read }}.payload, struct({{ plain | join(', ') }}))
+{%- endmacro %}
+
+{#- Whether a parsed message tells of no change, and need not: a heartbeat, or a marker of where a transaction begins or ends. They
+    have topics of their own, unless a connector routes all of its topics into one. -#}
+{% macro is_marker() -%}
+    _message.op is null
+    and _message.source is null
+    and coalesce(
+        _message.status in ('BEGIN', 'END') and _key_text is not null,
+        _message.ts_ms is not null and _message_key.servername is not null,
+        false
+    )
+{%- endmacro %}
+
+{#- What tells a change again: its topic, key, kind, and place in the database's log. The last row of a snapshot says so, and is not taken for
+    the same row of an attempt before it. -#}
+{% macro change_id() -%}
+    md5(concat_ws('|', _record.topic, _key_text, _message.op, {{ change_lsn() }}, _message.source.txid, {{ reset_kind() }}))
+{%- endmacro %}
+
+{#- The change's place in the database's log. An incremental snapshot's rows have it in `sequence` only. -#}
+{% macro change_lsn() -%}
+    coalesce(_message.source.lsn, {{ sequence_part(1) }})
+{%- endmacro %}
+
+{#- One of the two numbers in `source.sequence`, such as `["28978664","28978824"]`: the end of the newest commit that was sent before
+    this change, and the change's own place. Either may be null. -#}
+{% macro sequence_part(index) -%}
+    try_cast(get(split(translate(_message.source.sequence, '[]" ', ''), ','), {{ index }}) as bigint)
+{%- endmacro %}
+
+{#- Whether the change says that everything older in the table is gone: `truncate` does, and so does the last row of a whole `snapshot`,
+    as what that did not find is not there. An incremental snapshot has no last row; a blocking one, which may read a part of the
+    table, goes on from a commit and so says which. -#}
+{% macro reset_kind() -%}
+    case
+        when _message.op = 't' then 'truncate'
+        when
+            _message.op = 'r'
+            and _message.source.snapshot in ('last', 'last_in_data_collection')
+            and {{ sequence_part(0) }} is null
+            then 'snapshot'
+    end
+{%- endmacro %}
+
+{#- What the message's schema says of each field of the row: a map of its name, type, and parameters. NULL without a schema. -#}
+{% macro field_schemas() -%}
+    map_from_entries(transform(
+        filter(
+            from_json(
+                _value_read.schema,
+                'fields array<struct<field: string, fields: array<struct<field: string, type: string, name: string, parameters: map<string, string>>>>>'
+            ).fields,
+            part -> part.field = 'after'
+        )[0].fields,
+        described -> struct(described.field, described)
+    ))
+{%- endmacro %}

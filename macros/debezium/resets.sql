@@ -1,0 +1,59 @@
+{#- CTEs that end in `resets`: one row with an array of all that ever said that everything older in the table is gone, truncates and
+    whole snapshots. There are few, and the engine skips the files of `all_changes` that hold none. -#}
+{% macro resets() -%}
+    -- From where on the rows that a new snapshot read stand on each partition.
+    snapshot_starts as (
+
+        select
+            _cdc_lsn,
+            map_from_entries(array_agg(struct(_cdc_partition, place))) as starts
+        from (
+            select
+                all_changes._cdc_lsn,
+                all_changes._cdc_partition,
+                min(struct(all_changes._ingested_at, all_changes._cdc_offset)) as place
+            from all_changes
+            left semi join (select _cdc_lsn from new_changes where _cdc_reset = 'snapshot') as ended
+                on all_changes._cdc_lsn = ended._cdc_lsn
+            where all_changes._cdc_op = 'r'
+            group by all_changes._cdc_lsn, all_changes._cdc_partition
+        )
+        group by _cdc_lsn
+
+    ),
+
+    resets as (
+
+        select
+            array_agg(struct(
+                all_changes._cdc_reset,
+                all_changes._cdc_op,
+                all_changes._cdc_lsn,
+                all_changes._cdc_commit_lsn,
+                all_changes._cdc_committed_at,
+                all_changes._cdc_partition,
+                all_changes._cdc_offset,
+                all_changes._ingested_at,
+                snapshot_starts.starts
+            )) as resets
+        from all_changes
+        left join snapshot_starts
+            on
+                all_changes._cdc_lsn = snapshot_starts._cdc_lsn
+                and all_changes._cdc_reset = 'snapshot'
+        where all_changes._cdc_reset is not null
+
+    )
+{%- endmacro %}
+
+{#- Condition on a row's newest change that `reset`, one of `resets`, ended the row. Places in the log tell it, but for the first
+    transaction that is streamed after a snapshot: it may have written before the snapshot's place and committed after it. Such a
+    change is seen to come after by its place on a partition; of a snapshot of an earlier run that isn't asked any more. -#}
+{% macro is_older_than_reset() -%}
+    greatest(_cdc_lsn, _cdc_commit_lsn) < reset._cdc_lsn
+    and case
+        when reset._cdc_reset = 'truncate' then true
+        when reset.starts is null then _cdc_lsn <> _cdc_commit_lsn
+        else coalesce(struct(_ingested_at, _cdc_offset) < reset.starts[_cdc_partition], true)
+    end
+{%- endmacro %}
