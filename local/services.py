@@ -31,6 +31,8 @@ POSTGRES_USER = "embedded_postgres"
 
 # What Spark's launcher adds for Java 17 and newer (org.apache.spark.launcher.JavaModuleOptions), but for
 # `--add-modules=jdk.incubator.vector`, which the bundled Java lacks.
+LARGEST_MESSAGE = str(16 * 1024 * 1024)
+
 SPARK_JAVA_OPTIONS = [
     *(
         f"--add-opens={package}=ALL-UNNAMED"
@@ -183,6 +185,8 @@ def kafka(home: Home, ports: dict[str, int]) -> Service:
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
+            # A row may hold texts of some megabytes; the default is one, and Connect would end at the first larger.
+            "message.max.bytes": LARGEST_MESSAGE,
         },
     )
     if not (logs / "meta.properties").exists():
@@ -227,6 +231,7 @@ def connect(home: Home, ports: dict[str, int]) -> Service:
             "status.storage.topic": "connect.status",
             "status.storage.replication.factor": "1",
             "status.storage.partitions": "1",
+            "producer.max.request.size": LARGEST_MESSAGE,
             # A shorter stretch is sent again after a crash.
             "offset.flush.interval.ms": "5000",
             # debezium.json names the bank by ${env:…}, so that it holds no secret and no address.

@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from source.capture import REPLICA_IDENTITY
 from source.database import connect
 from source.errors import SourceError, one_line
 
@@ -19,9 +20,8 @@ _RESTART_GRACE_S = 5.0
 def register_connector(connect_url: str, config: Mapping[str, str] | None = None, *, timeout: float = 90) -> None:
     """Register `source/debezium.json` and wait until the connector and its task run. Safe to repeat.
 
-    `snapshot.mode` is `initial` and not `when_needed`: should the replication slot be lost, a new snapshot
-    could not tell which rows were deleted meanwhile, and Silver would keep them for ever without a word.
-    `initial` ends in a failed task that says so.
+    `snapshot.mode` is `when_needed`: should the replication slot be lost, a whole new snapshot is taken. It names no
+    row that was deleted meanwhile, but Silver sees by its end which rows it did not find (docs/decisions/0008).
 
     Args:
         connect_url: Kafka Connect's REST address.
@@ -32,7 +32,8 @@ def register_connector(connect_url: str, config: Mapping[str, str] | None = None
         SourceError: Connect can't be reached or refuses the settings, or the task fails or isn't up in time.
     """
     file = _file()
-    settings = {**file["config"], **(config or {})}
+    tables = ",".join(f"public.{table}" for table in REPLICA_IDENTITY)
+    settings = {**file["config"], "table.include.list": tables, **(config or {})}
     url = f"{connect_url.rstrip('/')}/connectors/{settings.get('name', file['name'])}"
     deadline = time.monotonic() + timeout
 

@@ -70,12 +70,12 @@ class Stack:
         return {**clean, "INSIGHTS_HOME": str(self.home.root)}
 
     def run(
-        self, *words: str, environment: Mapping[str, str] | None = None, timeout: float = 300
+        self, *words: str, environment: Mapping[str, str] | None = None, timeout: float = 300, folder: Path = PROJECT
     ) -> subprocess.CompletedProcess[str]:
-        """Run `python -m …` in the project, with what leads to the stack in its environment."""
+        """Run `python -m …` in the project or a copy of it, with what leads to the stack in its environment."""
         return subprocess.run(
             [sys.executable, "-m", *words],
-            cwd=PROJECT,
+            cwd=folder,
             env={**self.clean_environment(), **self.environment, **(environment or {})},
             capture_output=True,
             text=True,

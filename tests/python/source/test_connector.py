@@ -4,7 +4,6 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 from typing import Any
 
 import psycopg
@@ -111,8 +110,10 @@ def test_a_connector_that_never_runs_is_given_up(connect: Connect) -> None:
     assert "not running yet" in failure(connect, timeout=0.1)
 
 
-def test_the_file_and_the_database_agree(bank: str, capture: str) -> None:
-    config = json.loads((resources.files("source") / "debezium.json").read_text())["config"]
+def test_the_connector_and_the_database_agree(bank: str, capture: str, connect: Connect) -> None:
+    connect.answers = {PUT: [(200, {})], STATUS: [(200, RUNNING)]}
+    register_connector(connect.url)
+    _, config = connect.asked[0]
     migrate(bank)
     with psycopg.connect(capture, autocommit=True) as connection:
         rows = connection.execute(
