@@ -1,0 +1,334 @@
+"""Tables beside the bank's own, added as a user adds one, and each with a way through the chain of its own.
+
+A lane has a Postgres schema, a connector, topics, Bronze and Silver schemas, and a copy of the dbt project in a folder
+of its own. It shares the stack with whatever else the tests do there, and leaves nothing behind but its topics.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import psycopg.rows
+import requests
+import yaml
+from pipeline import PROJECT, Stack, wait_for
+from truth import Rows, difference
+
+import source
+
+# What the copy takes over as it is.
+PARTS = ("dbt_project.yml", "profiles.yml", "selectors.yml", "macros", "tests/generic")
+# What speaks of every table there is, and is therefore taken over as well.
+MODELS_OF_ALL = ("quarantined_messages", "schema_drift")
+TESTS_OF_ALL = ("every_bronze_message_is_accounted_for", "every_field_is_declared", "no_message_is_in_quarantine")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the bank, and what its models declare.
+
+    Attributes:
+        name: in Postgres, and so of the topic and in Bronze.
+        key: the primary key, as the macros take it.
+        columns: Silver's columns with their types, in order.
+        definition: what stands between the parentheses of `create table`.
+        replica_identity: `default` or `full`.
+        fields: the column's name in Postgres, where Silver calls it something else.
+        meta: what else the base model's YAML says in a column's `meta`.
+        in_postgres: SQL on Postgres that gives what Silver must hold, for columns where that isn't the column itself.
+    """
+
+    name: str
+    key: str | Sequence[str]
+    columns: Mapping[str, str]
+    definition: str
+    replica_identity: str = "default"
+    fields: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    in_postgres: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> list[str]:
+        return [self.key] if isinstance(self.key, str) else list(self.key)
+
+    @property
+    def base(self) -> str:
+        return f"base_bank__{self.name}_changes"
+
+    @property
+    def staging(self) -> str:
+        return f"stg_bank__{self.name}"
+
+    @property
+    def query(self) -> str:
+        """What Silver's rows that aren't deleted must be, as SQL on Postgres."""
+        return f"select {', '.join(self._in_postgres(column) for column in self.columns)} from {self.name}"
+
+    def _in_postgres(self, column: str) -> str:
+        # A time without a zone is UTC's: that is the sessions' time zone.
+        cast = "::timestamptz" if self.columns[column] == "timestamp" else ""
+        return f"{self.in_postgres.get(column, self.fields.get(column, column) + cast)} as {column}"
+
+
+class Project:
+    """A copy of the dbt project that has the given tables in place of the bank's."""
+
+    def __init__(self, folder: Path, tables: Sequence[Table]) -> None:
+        self.folder = folder
+        self.bank = folder / "models" / "staging" / "bank"
+        for part in PARTS:
+            self._take(part)
+        for name in MODELS_OF_ALL:
+            self._take(f"models/staging/bank/{name}.sql")
+        for name in TESTS_OF_ALL:
+            self._take(f"tests/staging/{name}.sql")
+        self._take("models/staging/bank/_bank__docs.md")
+        self._write_sources(tables)
+        self._write_models("base/_bank__base_models.yml", [self._base_yaml(table) for table in tables])
+        described = [model for model in self._models("_bank__models.yml") if model["name"] in MODELS_OF_ALL]
+        self._write_models("_bank__models.yml", described + [self._staging_yaml(table) for table in tables])
+        for table in tables:
+            self._write_sql(table)
+        self._name_bases(tables)
+
+    def _take(self, part: str) -> None:
+        target = self.folder / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (PROJECT / part).is_dir():
+            shutil.copytree(PROJECT / part, target)
+        else:
+            shutil.copy(PROJECT / part, target)
+
+    def _write_sources(self, tables: Sequence[Table]) -> None:
+        (bronze,) = yaml.safe_load((PROJECT / "models/staging/bank/_bank__sources.yml").read_text())["sources"]
+        columns = bronze["tables"][0]["columns"]
+        bronze["tables"] = [
+            {"name": table.name, "description": f"Messages about {table.name}.", "columns": columns} for table in tables
+        ]
+        (self.bank / "_bank__sources.yml").write_text(yaml.safe_dump({"sources": [bronze]}))
+
+    def _models(self, file: str) -> list[dict[str, Any]]:
+        read: dict[str, Any] = yaml.safe_load((PROJECT / "models/staging/bank" / file).read_text())
+        return list(read["models"])
+
+    def _metadata(self, file: str, model_begins: str) -> list[dict[str, Any]]:
+        """The columns that every such model has, copied from the first."""
+        model = next(model for model in self._models(file) if model["name"].startswith(model_begins))
+        return [column for column in model["columns"] if column["name"].startswith("_")]
+
+    def _base_yaml(self, table: Table) -> dict[str, Any]:
+        columns = []
+        for name, data_type in table.columns.items():
+            meta = dict(table.meta.get(name, {}))
+            if name in table.fields:
+                meta["field"] = table.fields[name]
+            config = {"config": {"meta": meta}} if meta else {}
+            columns.append({"name": name, "description": f"The bank's {name}.", "data_type": data_type, **config})
+        return {
+            "name": table.base,
+            "description": f"Every change of {table.name}.",
+            "columns": columns + self._metadata("base/_bank__base_models.yml", "base_"),
+            "data_tests": [{"primary_key": {"arguments": {"columns": ["_cdc_change_id"]}}}],
+        }
+
+    def _staging_yaml(self, table: Table) -> dict[str, Any]:
+        columns = [
+            {"name": name, "description": f"The bank's {name}.", "data_type": data_type}
+            for name, data_type in {**table.columns, "is_deleted": "boolean"}.items()
+        ]
+        return {
+            "name": table.staging,
+            "description": f"One row per key of {table.name} ever seen.",
+            "columns": columns + self._metadata("_bank__models.yml", "stg_"),
+            "data_tests": [{"primary_key": {"arguments": {"columns": table.keys}}}],
+        }
+
+    def _write_models(self, file: str, models: list[dict[str, Any]]) -> None:
+        (self.bank / file).parent.mkdir(parents=True, exist_ok=True)
+        (self.bank / file).write_text(yaml.safe_dump({"models": models}, sort_keys=False))
+
+    def _write_sql(self, table: Table) -> None:
+        # As it would be typed: one key is a name, several are a list.
+        key = f"'{table.key}'" if isinstance(table.key, str) else str(list(table.key))
+        (self.bank / "base" / f"{table.base}.sql").write_text(
+            f"{{{{ decode_changes(source('bronze', '{table.name}'), key={key}) }}}}\n"
+        )
+        (self.bank / f"{table.staging}.sql").write_text(
+            f"{{{{ config(unique_key={key}) }}}}\n\n{{{{ current_state(ref('{table.base}'), key={key}) }}}}\n"
+        )
+
+    def _name_bases(self, tables: Sequence[Table]) -> None:
+        """What asks all base models names the bank's, which aren't here: these are named instead."""
+        named = ", ".join(f"{{{{ ref('{table.base}') }}}}" for table in tables)
+        files = [self.bank / f"{name}.sql" for name in MODELS_OF_ALL]
+        files += [self.folder / "tests" / "staging" / f"{name}.sql" for name in TESTS_OF_ALL]
+        for file in files:
+            text, count = re.subn(r"(-- depends_on: .*\n)+", f"-- depends_on: {named}\n", file.read_text())
+            if count:
+                file.write_text(text)
+
+
+class Lane:
+    """Tables of one test, and their way from Postgres to Silver."""
+
+    def __init__(self, stack: Stack, name: str, tables: Sequence[Table]) -> None:
+        self.stack = stack
+        self.name = name
+        self.tables = {table.name: table for table in tables}
+        self.work = stack.work / name
+        self.bronze = f"{name}_bronze"
+        self.silver = f"{name}_silver"
+
+    @cached_property
+    def project(self) -> Project:
+        return Project(self.work / "project", list(self.tables.values()))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "TOPIC_PREFIX": f"{self.name}.{self.name}.",
+            "BRONZE_SCHEMA": self.bronze,
+            "CHECKPOINTS": str(self.checkpoints),
+            "DBT_SCHEMA": self.name,
+        }
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.work / "checkpoints"
+
+    def topic(self, table: str) -> str:
+        return f"{self.name}.{self.name}.{table}"
+
+    def create(self) -> None:
+        """The tables in Postgres, and the publication and the rights that capture needs. No connector yet."""
+        self.sql(f"create schema {self.name}")
+        self.sql(f"grant usage on schema {self.name} to {source.CAPTURE_ROLE}")
+        for table in self.tables.values():
+            self.sql(f"create table {table.name} ({table.definition})")
+            self.sql(f"alter table {table.name} replica identity {table.replica_identity}")
+            self.sql(f"grant select on {table.name} to {source.CAPTURE_ROLE}")
+        captured = ", ".join([*self.tables, "debezium.signal", "debezium.heartbeat"])
+        self.sql(f"create publication {self.name} for table {captured}")
+
+    def capture(self, **settings: str) -> None:
+        """Register the lane's connector, which reads what is there and then follows.
+
+        Args:
+            settings: further settings of the connector, with `__` where Debezium's names have a dot.
+        """
+        source.register_connector(
+            self.stack.environment["CONNECT_URL"],
+            {
+                "name": self.name,
+                "slot.name": self.name,
+                "publication.name": self.name,
+                "topic.prefix": self.name,
+                "table.include.list": ",".join(f"{self.name}.{table}" for table in self.tables),
+                **{name.replace("__", "."): value for name, value in settings.items()},
+            },
+        )
+
+    def connect(self, *, superuser: bool = False) -> psycopg.Connection[dict[str, Any]]:
+        """A connection as the bank's owner, in UTC, where the tables' names stand alone; statements commit."""
+        role = {"user": "postgres", "password": self.stack.home.secrets()["superuser"]} if superuser else {}
+        return psycopg.connect(
+            self.stack.database_url,
+            **role,
+            autocommit=True,
+            options=f"-c timezone=UTC -c search_path={self.name}",
+            row_factory=psycopg.rows.dict_row,
+        )
+
+    def sql(self, statement: str, parameters: Sequence[Any] | None = None) -> Rows:
+        """Run SQL on Postgres. Several statements together are one transaction, unless they say otherwise."""
+        with self.connect() as connection:
+            cursor = connection.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def wait_until_captured(self) -> None:
+        source.wait_until_captured(self.stack.database_url, slot=self.name)
+
+    def ingest(self, *options: str) -> dict[str, int]:
+        """Land what is on the topics, and return how many messages of each Bronze table it says that were."""
+        return self.stack.ingest(*options, environment=self.environment)
+
+    def dbt(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run dbt in the lane's project; it may fail, and says by its exit code whether it did."""
+        return self.stack.run(
+            *("dbt.cli.main", "--no-use-colors", "--log-path", str(self.work / "logs")),
+            *words,
+            *("--project-dir", str(self.project.folder), "--profiles-dir", str(self.project.folder)),
+            *("--target-path", str(self.work / "target"), "--vars", f"{{bronze_schema: {self.bronze}}}"),
+            environment=self.environment,
+            timeout=600,
+        )
+
+    def build(self, *words: str) -> None:
+        """Run dbt, which must succeed: `dbt run` when nothing else is said."""
+        result = self.dbt(*(words or ("run",)))
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    def round(self, *words: str) -> None:
+        """Bring everything that was committed through to Silver."""
+        self.wait_until_captured()
+        self.ingest()
+        self.build(*words)
+
+    def silver_rows(self, table: str) -> Rows:
+        """A table's rows in Silver that aren't deleted, without what the pipeline adds."""
+        wanted = self.tables[table]
+        return self.stack.rows(
+            f"select {', '.join(wanted.columns)} from {self.silver}.{wanted.staging} where not is_deleted"
+        )
+
+    def postgres_rows(self, table: str) -> Rows:
+        """The same as Postgres has them."""
+        return self.sql(self.tables[table].query)
+
+    def differences(self) -> str:
+        """Where Silver is not what Postgres holds; empty when it is."""
+        found = {table: difference(self.postgres_rows(table), self.silver_rows(table)) for table in self.tables}
+        return "\n".join(f"{table}: {text}" for table, text in found.items() if text)
+
+    def close(self) -> None:
+        """Take everything away again but the topics."""
+        requests.delete(f"{self.stack.environment['CONNECT_URL']}/connectors/{self.name}", timeout=30)
+        with self.connect(superuser=True) as connection:
+
+            def is_left() -> bool:
+                query = "select from pg_replication_slots where slot_name = %s and active"
+                return connection.execute(query, [self.name]).fetchone() is None
+
+            wait_for(is_left, "the connector leaves its slot")
+            drop = "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s"
+            connection.execute(drop, [self.name])
+        self.sql(f"drop publication if exists {self.name}")
+        self.sql(f"drop schema if exists {self.name} cascade")
+        for schema in (self.bronze, self.silver):
+            self.stack.spark.sql(f"drop schema if exists {schema} cascade")
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def lane(stack: Stack, name: str, tables: Sequence[Table]) -> Iterator[Lane]:
+    """A lane with its tables in Postgres, not yet captured; nothing of it is left afterwards.
+
+    Args:
+        name: what the lane's name begins with. The rest is new each time, as Kafka and Connect remember the last one.
+    """
+    one = Lane(stack, f"{name}_{uuid.uuid4().hex[:8]}", tables)
+    try:
+        one.create()
+        yield one
+    finally:
+        one.close()
