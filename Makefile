@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 STACK := $(or $(INSIGHTS_HOME),.local)/env
 WITH_STACK := [ ! -f $(STACK) ] || . $(STACK);
 
-.PHONY: help setup demo up down status logs simulate ingest build docs lint types test lock
+.PHONY: help setup demo up down status logs simulate ingest build reconcile docs lint types test lock
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
@@ -51,6 +51,9 @@ ingest: setup ## Kafka to Bronze
 
 build: setup ## Silver, Gold and their tests
 	@$(BIN)/dbt build
+
+reconcile: setup ## is Silver and Gold what the bank says? After ingest and build; LSN=0/1A2B3C to wait for
+	@$(WITH_STACK) $(BIN)/python -m reconcile $(if $(LSN),--lsn $(LSN))
 
 docs: setup ## every table and column, and where it comes from, in the browser
 	@$(BIN)/dbt docs generate && $(BIN)/dbt docs serve --host 127.0.0.1

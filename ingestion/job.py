@@ -98,7 +98,12 @@ def ingest_continuously(
 
 
 def find_topics(spark: SparkSession, config: Config) -> list[str]:
-    """Names of the topics that start with the prefix, in order.
+    """Names of the topics that start with the prefix, in order."""
+    return sorted(find_ends(spark, config))
+
+
+def find_ends(spark: SparkSession, config: Config) -> dict[str, dict[str, int]]:
+    """Where each topic that starts with the prefix ends now: the next offset of each partition (a number as text).
 
     Asks Spark's Kafka source itself, so that it needs no second Kafka client with security options of its own: a query
     that starts at the end reads nothing, and its progress names every partition that the pattern found.
@@ -117,9 +122,28 @@ def find_topics(spark: SparkSession, config: Config) -> list[str]:
         query.awaitTermination()
     except PySparkException as error:
         raise IngestionError(explain(error, config, f"{config.topic_prefix}*")) from error
-    offsets = query.recentProgress[-1].sources[0].endOffset
     # Where there is no topic at all, the offsets are JSON's null.
-    return sorted(json.loads(offsets or "null") or [])
+    ends: dict[str, dict[str, int]] | None = json.loads(query.recentProgress[-1].sources[0].endOffset or "null")
+    return ends or {}
+
+
+def not_landed(spark: SparkSession, config: Config) -> dict[str, int]:
+    """How many messages are on the topics and not in Bronze yet, by Bronze table; tables that have all are left out.
+
+    Raises:
+        IngestionError: Kafka does not answer.
+    """
+    waiting: dict[str, int] = {}
+    for topic, ends in find_ends(spark, config).items():
+        table = config.table_of(topic)
+        landed: dict[str, int] = {}
+        if spark.catalog.tableExists(table):
+            rows = spark.sql(f"select partition, max(offset) from {table} group by partition").collect()
+            landed = {str(partition): offset + 1 for partition, offset in rows}
+        count = sum(max(0, end - landed.get(partition, 0)) for partition, end in ends.items())
+        if count:
+            waiting[table] = count
+    return waiting
 
 
 def start_query(spark: SparkSession, config: Config, topic: str, trigger: dict[str, bool | str]) -> StreamingQuery:

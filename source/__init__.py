@@ -2,7 +2,7 @@
 
 from source.capture import CAPTURE_ROLE, PUBLICATION
 from source.connector import register_connector, wait_until_captured
-from source.database import migrate
+from source.database import connect, migrate
 from source.errors import SourceError
 from source.gap import behind, catch_up
 from source.history import History, load_history
@@ -20,6 +20,7 @@ __all__ = [
     "behind",
     "bootstrap",
     "catch_up",
+    "connect",
     "load_history",
     "migrate",
     "register_connector",

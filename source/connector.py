@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+import psycopg
 import requests
 
 from source.capture import REPLICA_IDENTITY
@@ -104,23 +105,32 @@ def _sleep_until(deadline: float, otherwise: str) -> None:
     time.sleep(_POLL_S)
 
 
-def wait_until_captured(database_url: str, *, timeout: float = 120) -> None:
-    """Wait until everything committed up to now is on the topics.
+def wait_until_captured(
+    database_url: str, lsn: str | None = None, *, slot: str | None = None, timeout: float = 120
+) -> str:
+    """Wait until everything committed up to a place in the log is on the topics.
 
     The slot's confirmed_flush_lsn is what the connector has had acknowledged by Kafka (PostgreSQL's documentation,
     pg_replication_slots). A heartbeat is committed first, so that there is a captured change behind the last one.
 
     Args:
         database_url: the bank, as its owner.
+        lsn: the place, as Postgres writes it (`0/1A2B3C4D`); the log's present end when left out.
+        slot: the connector's replication slot; that of `source/debezium.json` when left out.
         timeout: seconds.
 
+    Returns:
+        The place that was waited for.
+
     Raises:
-        SourceError: the slot is missing, or the connector does not get there in time.
+        SourceError: that is no LSN or one that the log hasn't come to, the slot is missing, or the connector does not
+            get there in time.
     """
-    slot = _file()["config"]["slot.name"]
+    slot = slot or _file()["config"]["slot.name"]
     with connect(database_url) as connection:
         connection.autocommit = True
-        (target,) = connection.execute("select pg_current_wal_insert_lsn()").fetchone() or ("0/0",)
+        (end,) = connection.execute("select pg_current_wal_insert_lsn()::text").fetchone() or ("0/0",)
+        target = end if lsn is None else _known_lsn(connection, lsn, end)
         connection.execute(
             "insert into debezium.heartbeat (id, beat_at) values (1, now())"
             " on conflict (id) do update set beat_at = excluded.beat_at"
@@ -132,9 +142,21 @@ def wait_until_captured(database_url: str, *, timeout: float = 120) -> None:
                 [target, slot],
             ).fetchone()
             if row and row[0]:
-                return
+                return target
             time.sleep(0.2)
     raise SourceError(
         f"The connector has not captured the bank's changes within {timeout:.0f} seconds. "
         "Look at Connect's log (make logs), then run it again."
     )
+
+
+def _known_lsn(connection: psycopg.Connection, lsn: str, end: str) -> str:
+    """The LSN as Postgres writes it, if the log, which ends at `end`, has come to it."""
+    try:
+        row = connection.execute("select %s::pg_lsn::text, %s::pg_lsn <= %s::pg_lsn", [lsn, lsn, end]).fetchone()
+    except psycopg.DataError:
+        raise SourceError(f"{lsn!r} is no LSN. Write it as Postgres does, such as {end}") from None
+    known, is_past = row or (lsn, False)
+    if not is_past:
+        raise SourceError(f"The bank's log has not come to {known} yet: it ends at {end}")
+    return str(known)

@@ -111,6 +111,7 @@ def test_each_message_lands_once_as_it_came(lane: Lane) -> None:
     values = ['{"op":"c"}', None, "no JSON at all", "", "東京 ☕"]
     lane.send("one", values)
     lane.send("two", ["2"])
+    assert ingestion.not_landed(lane.stack.spark, lane.config) == {f"{lane.schema}.one": 5, f"{lane.schema}.two": 1}
     assert lane.ingest() == {f"{lane.schema}.one": 5, f"{lane.schema}.two": 1}
     assert lane.landed("one") == numbered(values)
 
@@ -118,6 +119,7 @@ def test_each_message_lands_once_as_it_came(lane: Lane) -> None:
     assert lane.landed("one") == numbered(values)
 
     lane.send("one", ["later"])
+    assert ingestion.not_landed(lane.stack.spark, lane.config) == {f"{lane.schema}.one": 1}
     assert lane.ingest() == {f"{lane.schema}.one": 1, f"{lane.schema}.two": 0}
     assert lane.landed("one") == numbered([*values, "later"])
 

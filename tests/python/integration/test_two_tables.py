@@ -113,6 +113,14 @@ def test_a_mart_of_customers_is_there_and_empty(built: Built, mart: str) -> None
     assert built.stack.value(f"select count(*) from gold.{mart}") == 0
 
 
+def test_it_reconciles(built: Built) -> None:
+    target = {"DBT_TARGET_PATH": str(built.stack.work / "target"), "DBT_LOG_PATH": str(built.stack.work / "logs")}
+    result = built.stack.run("reconcile", environment=target)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("the bank has no such table") == 3
+    assert result.stdout.count("the bank has not all the tables it is made of") == 5
+
+
 def test_a_usual_port_that_was_taken_was_left_alone(built: Built) -> None:
     port = built.stack.home.moved_ports()["postgres"]
     assert port != USUAL_PORTS["postgres"]

@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 import psycopg.rows
 
+from reconcile import MARTS, customer_profile
+
 # Every state that an account was in, in the order of the commits (a row's lock holds the next change back until then).
 # It begins with the rows that the snapshot reads. The time of a commit is Postgres's own.
 AUDIT = """
@@ -54,21 +56,10 @@ create trigger note_truncate before truncate on checking_account
 for each statement execute function audit.note_truncate();
 """
 
-# One query for each Gold table. `today` is the day of the dbt run; `snapshot_at` stands for the commit time of what the
-# snapshot read.
+# One query for each Gold table, `make reconcile`'s own where the bank's present state tells all. `today` is the day of
+# the dbt run; `snapshot_at` stands for the commit time of what the snapshot read.
 GOLD = {
-    "transaction_summary": """
-        select
-            customer_id,
-            sum(amount)::numeric(22, 2) as total_transactions,
-            round(avg(amount), 2)::numeric(22, 2) as average_transaction,
-            coalesce(sum(amount) filter (where transaction_type = 'debit'), 0)::numeric(22, 2) as total_debits,
-            coalesce(sum(amount) filter (where transaction_type = 'credit'), 0)::numeric(22, 2) as total_credits,
-            count(*) as transaction_count
-        from transactions join checking_account using (account_id)
-        where customer_id is not null
-        group by customer_id
-    """,
+    "transaction_summary": MARTS["transaction_summary"].bank,
     "customer_balance": """
         select
             customer_id,
@@ -114,51 +105,10 @@ GOLD = {
         ) as last_known on owner = customer_id
         group by customer_id, day
     """,
-    "popular_products": """
-        select product, sum(quantity)::bigint as total_quantity_sold
-        from purchase_trends
-        group by product
-    """,
-    "scheduled_payments_summary": """
-        select
-            customer_id,
-            count(*) filter (where status = 'scheduled') as scheduled_count,
-            coalesce(sum(amount) filter (where status = 'scheduled'), 0)::numeric(22, 2) as scheduled_amount,
-            min(due_date) filter (where status = 'scheduled' and due_date >= %(today)s) as next_due_date,
-            count(*) filter (where status = 'scheduled' and due_date < %(today)s) as overdue_count,
-            coalesce(sum(amount) filter (where status = 'scheduled' and due_date < %(today)s), 0)::numeric(22, 2)
-                as overdue_amount,
-            count(*) filter (where status = 'executed') as executed_count,
-            count(*) filter (where status = 'failed') as failed_count,
-            count(*) filter (where status = 'cancelled') as cancelled_count
-        from scheduled_payments join checking_account using (account_id)
-        where customer_id is not null
-        group by customer_id
-    """,
+    "popular_products": MARTS["popular_products"].bank,
+    "scheduled_payments_summary": MARTS["scheduled_payments_summary"].bank,
 }
-GOLD["customer_profile"] = f"""
-    select
-        customer_id,
-        latest_balance,
-        updt_ts,
-        coalesce(total_transactions, 0)::numeric(22, 2) as total_transactions,
-        average_transaction,
-        coalesce(total_debits, 0)::numeric(22, 2) as total_debits,
-        coalesce(total_credits, 0)::numeric(22, 2) as total_credits,
-        coalesce(transaction_count, 0) as transaction_count,
-        coalesce(scheduled_count, 0) as scheduled_count,
-        coalesce(scheduled_amount, 0)::numeric(22, 2) as scheduled_amount,
-        next_due_date,
-        coalesce(overdue_count, 0) as overdue_count,
-        coalesce(overdue_amount, 0)::numeric(22, 2) as overdue_amount,
-        coalesce(executed_count, 0) as executed_count,
-        coalesce(failed_count, 0) as failed_count,
-        coalesce(cancelled_count, 0) as cancelled_count
-    from customers
-    left join ({GOLD["customer_balance"]}) as balances using (customer_id)
-    left join ({GOLD["transaction_summary"]}) as totals using (customer_id)
-    left join ({GOLD["scheduled_payments_summary"]}) as payments using (customer_id)
-"""
+GOLD["customer_profile"] = customer_profile(GOLD["customer_balance"])
 
 SILVER = {
     "stg_bank__customers": """

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from source import SourceError, connector, migrate, register_connector
+from source import SourceError, connector, migrate, register_connector, wait_until_captured
 
 RUNNING = {"connector": {"state": "RUNNING"}, "tasks": [{"id": 0, "state": "RUNNING"}]}
 TRACE = "org.postgresql.util.PSQLException: FATAL: no slot\n\tat somewhere"
@@ -127,3 +127,15 @@ def test_the_connector_and_the_database_agree(bank: str, capture: str, connect: 
         }
         for _ in range(2):
             connection.execute(config["heartbeat.action.query"])
+
+
+@pytest.mark.parametrize(
+    ("lsn", "said"),
+    [
+        ("here", r"^'here' is no LSN\. Write it as Postgres does, such as [0-9A-F]+/[0-9A-F]+$"),
+        ("FFFF/0", r"^The bank's log has not come to FFFF/0 yet: it ends at [0-9A-F]+/[0-9A-F]+$"),
+    ],
+)
+def test_a_place_that_the_log_never_had_is_one_line(bank: str, lsn: str, said: str) -> None:
+    with pytest.raises(SourceError, match=said):
+        wait_until_captured(bank, lsn)

@@ -1,0 +1,183 @@
+"""What each mart must hold, as SQL on the bank: written apart from the models, so that it can prove them wrong.
+
+The bank has only its present state. What needs its past (the commit time of a change, a day's closing balance) can't be
+had from it, and is left out of the comparison on both sides, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mart:
+    """How a mart is compared.
+
+    Attributes:
+        key: the column that tells rows apart.
+        bank: SQL on Postgres; `%(today)s` is the day (UTC) that dbt ran on.
+        gold: SQL on Spark, in which `{model}` is the table of a dbt model; where it isn't said, all of the mart.
+    """
+
+    key: str
+    bank: str
+    gold: str | None = None
+
+
+_TRANSACTION_SUMMARY = """
+    select
+        customer_id,
+        sum(amount)::numeric(22, 2) as total_transactions,
+        round(avg(amount), 2)::numeric(22, 2) as average_transaction,
+        coalesce(sum(amount) filter (where transaction_type = 'debit'), 0)::numeric(22, 2) as total_debits,
+        coalesce(sum(amount) filter (where transaction_type = 'credit'), 0)::numeric(22, 2) as total_credits,
+        count(*) as transaction_count
+    from transactions join checking_account using (account_id)
+    where customer_id is not null
+    group by customer_id
+"""
+
+# Where the bank never said when a balance moved, the commit time stands in, which Postgres doesn't keep.
+_CUSTOMER_BALANCE = """
+    select
+        customer_id,
+        case when bool_and(last_transaction_date is not null)
+            then max(last_transaction_date at time zone 'UTC')
+        end as updt_ts,
+        sum(account_balance)::numeric(20, 2) as latest_balance
+    from checking_account
+    where customer_id is not null
+    group by customer_id
+"""
+
+_WITHOUT_COMMIT_TIMES = """
+    select
+        mart.* except (updt_ts),
+        case when undated.customer_id is null then mart.updt_ts end as updt_ts
+    from {{{mart}}} as mart
+    left join (
+        select distinct customer_id
+        from {{stg_bank__checking_accounts}}
+        where not is_deleted and customer_id is not null and last_transaction_at is null
+    ) as undated on mart.customer_id = undated.customer_id
+"""
+
+_PRESENT_BALANCE = """
+    select customer_id, sum(account_balance)::numeric(20, 2) as closing_balance
+    from checking_account
+    where customer_id is not null
+    group by customer_id
+"""
+
+# A day on which a customer only lost an account has no row (tests/marts/the_last_closing_balance_is_the_balance.sql):
+# whoever lost one is taken to be right here, and customer_balance says whether their balance is. One aggregation, as
+# joins of the same would take Spark four times as long.
+_LAST_CLOSING_BALANCE = """
+    with
+
+    ownerships as (
+
+        select customer_id, account_id, false as is_present
+        from {base_bank__checking_account_changes}
+        where customer_id is not null
+
+        union all
+
+        select customer_id, account_id, true as is_present
+        from {stg_bank__checking_accounts}
+        where not is_deleted and customer_id is not null
+
+    ),
+
+    figures as (
+
+        select
+            customer_id,
+            struct(balance_date, closing_balance) as closing,
+            cast(null as decimal(20, 2)) as latest_balance,
+            false as has_lost
+        from {customer_balance_history}
+
+        union all
+
+        select customer_id, null as closing, latest_balance, false as has_lost
+        from {customer_balance}
+
+        union all
+
+        select customer_id, null as closing, null as latest_balance, true as has_lost
+        from ownerships
+        group by customer_id, account_id
+        having not bool_or(is_present)
+
+    )
+
+    select
+        customer_id,
+        case when bool_or(has_lost) then max(latest_balance) else max(closing).closing_balance end as closing_balance
+    from figures
+    group by customer_id
+    having not bool_or(has_lost) or max(latest_balance) is not null
+"""
+
+_POPULAR_PRODUCTS = """
+    select product, sum(quantity)::bigint as total_quantity_sold
+    from purchase_trends
+    group by product
+"""
+
+_SCHEDULED_PAYMENTS_SUMMARY = """
+    select
+        customer_id,
+        count(*) filter (where status = 'scheduled') as scheduled_count,
+        coalesce(sum(amount) filter (where status = 'scheduled'), 0)::numeric(22, 2) as scheduled_amount,
+        min(due_date) filter (where status = 'scheduled' and due_date >= %(today)s) as next_due_date,
+        count(*) filter (where status = 'scheduled' and due_date < %(today)s) as overdue_count,
+        coalesce(sum(amount) filter (where status = 'scheduled' and due_date < %(today)s), 0)::numeric(22, 2)
+            as overdue_amount,
+        count(*) filter (where status = 'executed') as executed_count,
+        count(*) filter (where status = 'failed') as failed_count,
+        count(*) filter (where status = 'cancelled') as cancelled_count
+    from scheduled_payments join checking_account using (account_id)
+    where customer_id is not null
+    group by customer_id
+"""
+
+
+def customer_profile(balances: str) -> str:
+    """The profile as SQL on the bank, from a query of its balances (customer_id, updt_ts, latest_balance)."""
+    return f"""
+    select
+        customer_id,
+        latest_balance,
+        updt_ts,
+        coalesce(total_transactions, 0)::numeric(22, 2) as total_transactions,
+        average_transaction,
+        coalesce(total_debits, 0)::numeric(22, 2) as total_debits,
+        coalesce(total_credits, 0)::numeric(22, 2) as total_credits,
+        coalesce(transaction_count, 0) as transaction_count,
+        coalesce(scheduled_count, 0) as scheduled_count,
+        coalesce(scheduled_amount, 0)::numeric(22, 2) as scheduled_amount,
+        next_due_date,
+        coalesce(overdue_count, 0) as overdue_count,
+        coalesce(overdue_amount, 0)::numeric(22, 2) as overdue_amount,
+        coalesce(executed_count, 0) as executed_count,
+        coalesce(failed_count, 0) as failed_count,
+        coalesce(cancelled_count, 0) as cancelled_count
+    from customers
+    left join ({balances}) as balances using (customer_id)
+    left join ({_TRANSACTION_SUMMARY}) as totals using (customer_id)
+    left join ({_SCHEDULED_PAYMENTS_SUMMARY}) as payments using (customer_id)
+    """
+
+
+MARTS = {
+    "transaction_summary": Mart("customer_id", _TRANSACTION_SUMMARY),
+    "customer_balance": Mart("customer_id", _CUSTOMER_BALANCE, _WITHOUT_COMMIT_TIMES.format(mart="customer_balance")),
+    "customer_balance_history": Mart("customer_id", _PRESENT_BALANCE, _LAST_CLOSING_BALANCE),
+    "popular_products": Mart("product", _POPULAR_PRODUCTS),
+    "scheduled_payments_summary": Mart("customer_id", _SCHEDULED_PAYMENTS_SUMMARY),
+    "customer_profile": Mart(
+        "customer_id", customer_profile(_CUSTOMER_BALANCE), _WITHOUT_COMMIT_TIMES.format(mart="customer_profile")
+    ),
+}

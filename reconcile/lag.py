@@ -1,0 +1,34 @@
+"""What has not come all the way to Silver: it explains differences, and where there is nothing, they are real."""
+
+from __future__ import annotations
+
+import os
+
+import ingestion
+from reconcile.project import Project
+from reconcile.stores import Lake
+
+
+def lag(project: Project, lake: Lake) -> list[str]:
+    """A line for each place where messages wait; empty when all that was captured is in Silver.
+
+    To be asked after capture has passed the moment that is compared: then Kafka holds all of it.
+    """
+    lines = []
+    try:
+        config = ingestion.Config.from_environment(os.environ)
+        waiting = ingestion.not_landed(lake.spark, config)
+    except ingestion.IngestionError as error:
+        lines.append(f"Whether messages wait on Kafka can't be told: {error}")
+    else:
+        lines += [f"{count:,} messages wait on Kafka for {table}: make ingest" for table, count in waiting.items()]
+    for entity in project.entities:
+        if lake.spark.catalog.tableExists(entity.bronze):
+            # A tombstone is no change, and never comes to Silver.
+            ((count,),) = lake.rows(
+                f"select count(*) from {entity.bronze} where value is not null and ingested_at"
+                f" > (select coalesce(max(_ingested_at), timestamp'1970-01-01 00:00:00') from {entity.changes})"
+            )
+            if count:
+                lines.append(f"{count:,} messages of {entity.bronze} have not been taken up in Silver: dbt run")
+    return lines
