@@ -1,0 +1,323 @@
+"""Whatever is lost, repeated or begun anew on the way: Silver ends equal to the database, and holds each change once.
+
+One lane goes through it all, and dbt runs after each chapter. Nothing but a whole snapshot may end rows by not finding
+them: an incremental one, one of a part of the table, and one that was broken off come before it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+from confluent_kafka.admin import AdminClient, NewPartitions
+from lanes import Lane, Table, lane
+from pipeline import Stack, wait_for
+
+ACCOUNTS = Table(
+    name="accounts",
+    key="account_id",
+    columns={"account_id": "int", "owner": "string", "balance": "decimal(12, 2)", "changed_at": "timestamp"},
+    definition="account_id int primary key, owner text, balance numeric(12, 2), changed_at timestamptz default now()",
+    replica_identity="full",
+)
+NOTES = Table(
+    name="notes",
+    key="note_id",
+    columns={"note_id": "bigint", "title": "string", "body": "string"},
+    definition="note_id bigint primary key, title text, body text",
+)
+
+
+def long_text(salt: str) -> str:
+    """SQL of a text that Postgres stores out of line; the salt is SQL, too."""
+    return f"(select string_agg(md5({salt} || part), '') from generate_series(1, 300) as part)"
+
+
+NOTE, SIX, SEVEN = (long_text(salt) for salt in ("'note' || n", "'six'", "'seven'"))
+FILL = f"""
+insert into accounts select n, 'owner ' || n, n * 1.01 from generate_series(1, 60) as n;
+insert into notes select n, 'note ' || n, {NOTE} from generate_series(1, 40) as n;
+"""
+
+
+@dataclass
+class Story:
+    """What was found after each chapter."""
+
+    lane: Lane
+    differences: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def connector(self) -> str:
+        return f"{self.lane.stack.environment['CONNECT_URL']}/connectors/{self.lane.name}"
+
+    @property
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.lane.stack.environment["KAFKA_BOOTSTRAP_SERVERS"]})
+
+    def play(self, *transactions: str) -> None:
+        for transaction in transactions:
+            self.lane.sql(transaction)
+
+    def signal(self, kind: str, **data: Any) -> None:
+        """Ask the connector for a snapshot of both tables, and wait until it has told the rows."""
+        before = self.landed_reads()
+        tables = [f"{self.lane.name}.{table}" for table in self.lane.tables]
+        self.lane.sql(
+            "insert into debezium.signal (id, type, data) values (gen_random_uuid(), 'execute-snapshot', %s)",
+            [json.dumps({"data-collections": tables, "type": kind, **data})],
+        )
+
+        def is_told() -> bool:
+            self.lane.ingest()
+            return self.landed_reads() > before
+
+        wait_for(is_told, f"the {kind} snapshot")
+
+    def landed_reads(self) -> int:
+        """How many rows read by snapshots Bronze has."""
+        return sum(
+            self.lane.stack.value(
+                f'select count(*) from {self.lane.bronze}.{table} where cast(value as string) like \'%"op":"r"%\''
+            )
+            for table in self.lane.tables
+        )
+
+    def stop(self) -> None:
+        """Stop the connector and lose its slot: what happens from now on, nobody tells."""
+        assert requests.put(f"{self.connector}/stop", timeout=30).ok
+        query = "select active from pg_replication_slots where slot_name = %s"
+        with self.lane.connect(superuser=True) as connection:
+            wait_for(
+                lambda: connection.execute(query, [self.lane.name]).fetchone() == {"active": False}, "the slot is free"
+            )
+            connection.execute("select pg_drop_replication_slot(%s)", [self.lane.name])
+
+    def end_chapter(self, name: str, *dbt: str) -> None:
+        self.lane.round(*dbt)
+        self.differences[name] = self.lane.differences()
+        self.notes[name] = {
+            table.name: self.lane.stack.rows(
+                f"select {table.key} as key, is_deleted, _cdc_op from {self.lane.silver}.{table.staging}"
+            )
+            for table in (ACCOUNTS, NOTES)
+        }
+
+    def forget(self) -> None:
+        shutil.rmtree(self.lane.checkpoints)
+
+
+@pytest.fixture(scope="module")
+def story(stack: Stack) -> Iterator[Story]:
+    with lane(stack, "resets", [ACCOUNTS, NOTES]) as one:
+        story = Story(one)
+        story.play(FILL)
+        one.capture()
+        story.end_chapter("a first snapshot")
+
+        repeats_and_parts(story)
+        story.end_chapter("what is told again, or in part")
+
+        more_partitions(story)
+        story.end_chapter("more partitions")
+
+        deleted_connector(story)
+        story.end_chapter("the connector was deleted")
+
+        lost_slot_and_topics(story)
+        story.end_chapter("the slot and the topics were lost")
+
+        story.end_chapter("everything from the beginning", "run", "--full-refresh")
+        yield story
+
+
+def repeats_and_parts(story: Story) -> None:
+    """The checkpoint is lost, and come what may of rows that are told again: no row is missed for it."""
+    story.play(
+        "update accounts set balance = balance + 1 where account_id < 10",
+        "delete from accounts where account_id = 60",
+        "update notes set title = upper(title) where note_id < 5",
+    )
+    story.lane.wait_until_captured()
+    story.lane.ingest()
+    story.forget()
+    story.signal("incremental")
+    story.play(
+        "update accounts set balance = 0 where account_id = 11", "update notes set note_id = 41 where note_id = 1"
+    )
+    tables = [f"{story.lane.name}.{table}" for table in story.lane.tables]
+    conditions = [
+        {"data-collection": tables[0], "filter": "account_id between 20 and 30"},
+        {"data-collection": tables[1], "filter": "note_id between 20 and 30"},
+    ]
+    story.signal("blocking", **{"additional-conditions": conditions})
+    story.play("update notes set note_id = 42, title = 'moved twice' where note_id = 41")
+    broken_off_snapshot(story)
+
+
+def broken_off_snapshot(story: Story) -> None:
+    """Rows of a whole snapshot, as far as it came before it broke off: the first ten, and no last one."""
+    story.lane.wait_until_captured()
+    topic = story.lane.topic("accounts")
+    first = "get_json_object(cast(value as string), '$.source.lsn')"
+    lsn = story.lane.stack.value(f"select max(cast({first} as bigint)) from {story.lane.bronze}.accounts")
+    messages = story.lane.stack.spark.sql(
+        f"""
+        select key, binary(replace(cast(value as string), {first}, '{lsn + 1}')) as value
+        from {story.lane.bronze}.accounts
+        where
+            partition = 0
+            and offset < 10
+            and ingested_at = (select min(ingested_at) from {story.lane.bronze}.accounts)
+        order by offset
+        """
+    )
+    (
+        messages.coalesce(1)
+        .write.format("kafka")
+        .option("kafka.bootstrap.servers", story.lane.stack.environment["KAFKA_BOOTSTRAP_SERVERS"])
+        .option("topic", topic)
+        .save()
+    )
+    # What it told is older than the rows are by now: they change once more.
+    story.play("update accounts set balance = balance + 0.01 where account_id <= 10")
+
+
+def more_partitions(story: Story) -> None:
+    """Partitions are added while rows change: most rows go on, at a smaller offset, on another one."""
+    story.play("update accounts set balance = balance + 100", "update notes set title = 'before ' || note_id")
+    story.lane.wait_until_captured()
+    topics = [story.lane.topic(table) for table in story.lane.tables]
+    for future in story.admin.create_partitions([NewPartitions(topic, 4) for topic in topics]).values():
+        future.result()
+    # The connector's producer asks for the partitions anew when it starts.
+    assert requests.post(f"{story.connector}/restart?includeTasks=true", timeout=30).ok
+    story.lane.wait_until_captured()
+    story.play(
+        "update accounts set balance = balance + 1000, changed_at = '2026-11-22 00:00:00.000001+00'",
+        "delete from accounts where account_id between 40 and 45",
+        "insert into accounts select n, 'again', 0.01 from generate_series(40, 42) as n",
+        "update notes set title = 'after ' || note_id",
+        "update notes set note_id = note_id + 1000 where note_id between 6 and 9",
+        f"truncate notes;insert into notes values (6, 'after the truncate', {SIX}), (1006, null, null)",
+        "update notes set title = 'and on' where note_id = 6",
+    )
+    story.lane.wait_until_captured()
+    story.lane.ingest()
+    story.notes["partitions"] = story.lane.stack.value(
+        f"select count(distinct partition) from {story.lane.bronze}.accounts"
+    )
+
+
+UNSEEN = (
+    "delete from accounts where account_id between 50 and 55",
+    "insert into accounts values (100, 'unseen', 2)",
+    "update accounts set balance = 3 where account_id = 56",
+    "update accounts set owner = 'unseen' where account_id = 20",
+    f"insert into notes values (7, 'unseen', {SEVEN})",
+)
+
+
+def deleted_connector(story: Story) -> None:
+    """The connector and all that it remembers are gone, and the bank goes on; a new one reads everything."""
+    story.lane.wait_until_captured()
+    story.stop()
+    assert requests.delete(f"{story.connector}/offsets", timeout=30).ok
+    assert requests.delete(story.connector, timeout=30).ok
+    story.play(*UNSEEN)
+    story.lane.capture()
+    story.play(
+        "update accounts set owner = 'seen again' where account_id = 21", "delete from accounts where account_id = 22"
+    )
+
+
+def lost_slot_and_topics(story: Story) -> None:
+    """The slot is gone, and so are the topics; what is made again begins at offset 0."""
+    story.lane.wait_until_captured()
+    story.lane.ingest()
+    story.stop()
+    topics = [story.lane.topic(table) for table in story.lane.tables]
+    for future in story.admin.delete_topics(topics).values():
+        future.result()
+    story.play(
+        "delete from accounts where account_id between 30 and 35",
+        "update accounts set owner = 'unseen again' where account_id = 36",
+        "delete from notes where note_id = 1006",
+    )
+    assert requests.put(f"{story.connector}/resume", timeout=30).ok
+    wait_for(
+        lambda: story.lane.sql("select from pg_replication_slots where slot_name = %s", [story.lane.name]), "a new slot"
+    )
+    story.play("update accounts set owner = 'seen again' where account_id = 37")
+    story.lane.wait_until_captured()
+    # What the runbook says of lost offsets.
+    story.forget()
+    story.lane.ingest()
+    bronze = f"{story.lane.bronze}.accounts"
+    story.notes["offsets"] = story.lane.stack.value(
+        f"select min(offset) from {bronze} where ingested_at = (select max(ingested_at) from {bronze})"
+    )
+
+
+CHAPTERS = [
+    "a first snapshot",
+    "what is told again, or in part",
+    "more partitions",
+    "the connector was deleted",
+    "the slot and the topics were lost",
+    "everything from the beginning",
+]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_silver_is_what_postgres_holds(story: Story, chapter: str) -> None:
+    assert not story.differences[chapter]
+
+
+def deleted(story: Story, chapter: str, table: str) -> dict[int, str]:
+    """By what each deleted row ended, by its key."""
+    return {row["key"]: row["_cdc_op"] for row in story.notes[chapter][table] if row["is_deleted"]}
+
+
+def test_only_a_whole_snapshot_ends_rows_that_it_did_not_find(story: Story) -> None:
+    assert deleted(story, "what is told again, or in part", "accounts") == {60: "d"}
+    unseen = deleted(story, "the connector was deleted", "accounts")
+    assert {key for key, op in unseen.items() if op == "r"} == set(range(50, 56))
+    assert unseen[22] == "d"
+    lost = deleted(story, "the slot and the topics were lost", "accounts")
+    assert {key for key, op in lost.items() if op == "r"} == set(range(30, 36)) | set(range(50, 56))
+
+
+def test_the_chapters_were_what_they_are_meant_to_be(story: Story) -> None:
+    assert story.notes["partitions"] == 4
+    assert story.notes["offsets"] == 0
+
+
+def test_no_change_is_there_twice(story: Story) -> None:
+    for table in (ACCOUNTS, NOTES):
+        twice = story.lane.stack.value(
+            f"""
+            select count(*) from (
+                select {table.key}, _cdc_op, _cdc_lsn, _cdc_tx_id, _cdc_reset
+                from {story.lane.silver}.{table.base}
+                group by all having count(*) > 1
+            )
+            """
+        )
+        assert twice == 0
+    landed_twice = story.lane.stack.value(
+        f"select count(*) - count(distinct partition, offset, value) from {story.lane.bronze}.accounts"
+    )
+    assert landed_twice > 0
+
+
+def test_every_message_is_accounted_for(story: Story) -> None:
+    result = story.lane.dbt("test", "--select", "every_bronze_message_is_accounted_for", "no_message_is_in_quarantine")
+    assert result.returncode == 0, result.stdout
+    assert "PASS=2 WARN=0" in result.stdout, result.stdout
