@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     """Wait for capture, compare one moment of the bank with what is there, and print it."""
     console = Console()
     if not console.is_terminal:
-        console.width = 160  # a log has no width of its own
+        console.width = 120  # a log has no width of its own
     # Spark's client writes each refused query down, with the server's stack trace; the one line says enough.
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     with console.status("Reading dbt's project") as progress:
@@ -87,8 +87,9 @@ def run(options: argparse.Namespace) -> int:
                 progress.update(f"Comparing: {result.comparison.table} is done")
     console.print(f"The bank at {moment:%Y-%m-%d %H:%M:%S} UTC, captured up to {lsn}:", highlight=False)
     console.print(summary(results))
-    for line in not_compared(project):
-        console.print(line, highlight=False)
+    notes = [f"{result.comparison.table}: {note}" for result in results for note in result.comparison.notes]
+    for line in notes + not_compared(project):
+        console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
     different = [result for result in results if not result.is_equal]
     for result in different:
         console.print(differences(result))
@@ -98,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     with console.status("Looking for what has not landed"):
         lines = lag(project, lake)
     for line in lines or [f"All that the bank committed up to {lsn} has landed: these differences are real."]:
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return DIFFERENT
 
 

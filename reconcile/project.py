@@ -103,7 +103,7 @@ def _entity(staging: Any, models: dict[str, Any], sources: dict[str, Any]) -> En
     if len(bases) != 1 or len(tables) != 1 or tables[0].source_name != "bronze" or not key:
         return None
     key = (key,) if isinstance(key, str) else tuple(key)
-    columns = tuple(column for column in _columns(bases[0]) if column.name in staging.columns)
+    columns = tuple(_columns(bases[0]))
     if not set(key) <= {column.name for column in columns}:
         return None
     return Entity(

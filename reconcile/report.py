@@ -22,7 +22,6 @@ def summary(results: Sequence[Result]) -> Table:
     table.add_column("against")
     for name in ("bank", "here", *KINDS):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("note", style="dim")
     for result in results:
         more = "" if result.is_complete else "+"
         table.add_row(
@@ -31,7 +30,6 @@ def summary(results: Sequence[Result]) -> Table:
             f"{result.expected:,}",
             f"{result.actual:,}",
             *(f"{result.counts[kind]:,}{more}" if result.counts[kind] else more for kind in KINDS),
-            escape("; ".join(result.comparison.notes)),
             style=None if result.is_equal else "red",
         )
     return table

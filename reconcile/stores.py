@@ -106,6 +106,17 @@ class Lake:
         except PySparkException as error:
             raise ReconcileError(_explained(error)) from error
 
+    def columns(self, relation: str) -> set[str]:
+        """The names of a table's columns.
+
+        Raises:
+            ReconcileError: there is no such table.
+        """
+        try:
+            return set(self.spark.sql(f"select * from {relation}").columns)
+        except PySparkException as error:
+            raise ReconcileError(_explained(error)) from error
+
     def literal(self, text: str) -> str:
         """By its bytes; a Connect server of 4.2.0 finds no named parameter bound."""
         return f"cast(x'{text.encode().hex()}' as string)"
