@@ -15,20 +15,38 @@ changes as (
 
 ),
 
-all_changes as (
-
-    {{ with_places('changes', 'account_id') }}
-
-),
-
 -- Every account that one of these customers ever had, with all that ever happened to it, also under another owner.
 accounts as (
 
     select distinct
-        all_changes.account_id,
+        changes.account_id,
         customers.customer_id
-    from all_changes
-    inner join customers on all_changes.customer_id = customers.customer_id
+    from changes
+    inner join customers on changes.customer_id = customers.customer_id
+
+),
+
+their_changes as (
+
+    select changes.*
+    from changes
+    left semi join accounts on changes.account_id = accounts.account_id
+
+),
+
+placed as (
+
+    {{ with_places('their_changes', 'account_id') }}
+
+),
+
+resets as (
+
+    select
+        *,
+        struct(struct(_cdc_commit_lsn, _cdc_lsn) as clock, _ingested_at, _cdc_offset) as _cdc_place
+    from changes
+    where _cdc_reset is not null
 
 ),
 
@@ -38,14 +56,14 @@ account_changes as (
         accounts.customer_id,
         accounts.account_id,
         case
-            when all_changes._cdc_op = 'd' then to_date(all_changes._cdc_committed_at)
-            else to_date(coalesce(all_changes.last_transaction_at, all_changes._cdc_committed_at))
+            when placed._cdc_op = 'd' then to_date(placed._cdc_committed_at)
+            else to_date(coalesce(placed.last_transaction_at, placed._cdc_committed_at))
         end as balance_date,
-        all_changes._cdc_op <> 'd' and all_changes.customer_id <=> accounts.customer_id as is_owned,
-        all_changes.account_balance,
-        all_changes._cdc_place
+        placed._cdc_op <> 'd' and placed.customer_id <=> accounts.customer_id as is_owned,
+        placed.account_balance,
+        placed._cdc_place
     from accounts
-    inner join all_changes on accounts.account_id = all_changes.account_id
+    inner join placed on accounts.account_id = placed.account_id
 
     union all
 
@@ -57,8 +75,8 @@ account_changes as (
         false as is_owned,
         cast(null as decimal(10, 2)) as account_balance,
         resets._cdc_place
-    from all_changes as resets
-    inner join all_changes as earlier
+    from resets
+    inner join placed as earlier
         on
             resets._cdc_lsn > earlier._cdc_lsn
             -- A transaction that a snapshot missed may have written before the snapshot's place in the log.
@@ -67,12 +85,11 @@ account_changes as (
                 and struct(resets._ingested_at, resets._cdc_offset) < struct(earlier._ingested_at, earlier._cdc_offset)
             )
     inner join accounts on earlier.account_id = accounts.account_id
-    left anti join all_changes as found
+    left anti join their_changes as found
         on
             earlier.account_id = found.account_id
             and resets._cdc_lsn = found._cdc_lsn
             and found._cdc_op = 'r'
-    where resets._cdc_reset is not null
 
 ),
 
