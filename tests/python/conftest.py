@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 
 import psycopg
@@ -12,14 +13,23 @@ from pipeline import Stack, own_stack, wait_for
 
 import local
 import source
+from local.home import USUAL_PORTS, is_free
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """A stack with a bank that has all its tables and no rows; capture has not begun."""
-    with own_stack(keep_commit_times) as stack:
-        source.migrate(stack.database_url)
-        yield stack
+    """A stack with a bank that has all its tables and no rows; capture has not begun.
+
+    Postgres's usual port is taken when it comes up.
+    """
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_free(USUAL_PORTS["postgres"]):
+            taken.bind(("127.0.0.1", USUAL_PORTS["postgres"]))
+            taken.listen()
+        with own_stack(keep_commit_times) as stack:
+            source.migrate(stack.database_url)
+            yield stack
 
 
 def keep_commit_times(stack: Stack) -> None:

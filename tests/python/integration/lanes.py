@@ -304,19 +304,24 @@ class Lane:
         """Take everything away again but the topics."""
         requests.delete(f"{self.stack.environment['CONNECT_URL']}/connectors/{self.name}", timeout=30)
         with self.connect(superuser=True) as connection:
-
-            def is_left() -> bool:
-                query = "select from pg_replication_slots where slot_name = %s and active"
-                return connection.execute(query, [self.name]).fetchone() is None
-
-            wait_for(is_left, "the connector leaves its slot")
-            drop = "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s"
-            connection.execute(drop, [self.name])
+            drop_slot(connection, self.name)
         self.sql(f"drop publication if exists {self.name}")
         self.sql(f"drop schema if exists {self.name} cascade")
         for schema in (self.bronze, self.silver):
             self.stack.spark.sql(f"drop schema if exists {schema} cascade")
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def drop_slot(connection: psycopg.Connection[Any], name: str) -> None:
+    """Drop a replication slot, if it is there, as soon as nobody holds it."""
+
+    def is_left() -> bool:
+        query = "select from pg_replication_slots where slot_name = %s and active"
+        return connection.execute(query, [name]).fetchone() is None
+
+    wait_for(is_left, "the connector leaves its slot")
+    drop = "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s"
+    connection.execute(drop, [name])
 
 
 @contextlib.contextmanager

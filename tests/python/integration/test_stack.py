@@ -72,6 +72,12 @@ def test_everything_listens_on_loopback_only(stack: Stack) -> None:
             assert other.connect_ex((own, port)) != 0, f"{service} can be reached from elsewhere"
 
 
+def test_a_usual_port_that_was_taken_was_left_alone(stack: Stack) -> None:
+    port = stack.home.moved_ports()["postgres"]
+    assert port != USUAL_PORTS["postgres"]
+    assert f"127.0.0.1:{port}/bank" in stack.database_url
+
+
 def test_a_usual_port_that_is_taken_is_left_alone(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,18 +1,20 @@
-"""A bank of only the two tables, plainly declared, is captured and built as well, on a stack of its own."""
+"""A bank of only the two tables, plainly declared, is captured and built as well, beside the other bank."""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg.rows
 import pytest
-from pipeline import Stack, own_stack
+import requests
+from lanes import drop_slot
+from pipeline import Stack
+from psycopg import conninfo
 from truth import GOLD, SILVER, Rows, difference
 
+import local
 import source
-from local.home import USUAL_PORTS, is_free
 
 PLAIN = """
 CREATE TABLE purchase_trends (
@@ -56,34 +58,52 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def built() -> Iterator[Built]:
+def built(stack: Stack) -> Iterator[Built]:
     """The figures of Postgres and of dbt, after `dbt build`, and after changes and `dbt run` of what they come to."""
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if is_free(USUAL_PORTS["postgres"]):
-            taken.bind(("127.0.0.1", USUAL_PORTS["postgres"]))
-            taken.listen()
-        with own_stack() as stack:
-            with stack.connect() as connection:
-                connection.execute(PLAIN)
-            source.migrate(stack.database_url, upto="0001")
-            source.register_connector(stack.environment["CONNECT_URL"])
-            first = figures(stack, "build")
-            with stack.connect() as connection:
-                connection.execute(CHANGES)
-            second = figures(stack, "run", "--select", "+popular_products", "+stg_bank__checking_accounts")
-            yield Built(stack, first, second)
+    plain = replace(
+        stack,
+        work=stack.work / "plain",
+        environment={
+            **stack.environment,
+            "DATABASE_URL": conninfo.make_conninfo(stack.database_url, dbname="plain"),
+            "TOPIC_PREFIX": "plain.public.",
+            "BRONZE_SCHEMA": "plain_bronze",
+            "CHECKPOINTS": str(stack.work / "plain" / "checkpoints"),
+            "DBT_SCHEMA": "plain",
+        },
+    )
+    superuser = local.superuser_url(stack.home)
+    with stack.connect(superuser) as connection:
+        connection.execute("create database plain owner bank_owner")
+    try:
+        with plain.connect() as connection:
+            connection.execute(PLAIN)
+        source.migrate(plain.database_url, upto="0001")
+        names = {"name": "plain", "topic.prefix": "plain", "slot.name": "plain", "database.dbname": "plain"}
+        source.register_connector(stack.environment["CONNECT_URL"], names)
+        first = figures(plain, "build")
+        with plain.connect() as connection:
+            connection.execute(CHANGES)
+        second = figures(plain, "run", "--select", "+popular_products", "+stg_bank__checking_accounts")
+        yield Built(plain, first, second)
+    finally:
+        requests.delete(f"{stack.environment['CONNECT_URL']}/connectors/plain", timeout=30)
+        with stack.connect(superuser) as connection:
+            drop_slot(connection, "plain")
+            connection.execute("drop database plain with (force)")
+        for schema in ("bronze", "silver", "gold"):
+            stack.spark.sql(f"drop schema if exists plain_{schema} cascade")
 
 
 def figures(stack: Stack, *command: str) -> dict[str, tuple[Rows, Rows]]:
-    stack.wait_until_captured()
+    source.wait_until_captured(stack.database_url, slot="plain")
     stack.ingest()
-    stack.dbt(*command)
+    stack.dbt(*command, "--vars", "{bronze_schema: plain_bronze}")
     compared = {}
     with stack.connect() as connection, connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
         for table, query in TABLES.items():
             expected = cursor.execute(query).fetchall()
-            rows = stack.rows(f"select * from {table} {'where not is_deleted' if table[0] == 's' else ''}")
+            rows = stack.rows(f"select * from plain_{table} {'where not is_deleted' if table[0] == 's' else ''}")
             names = list(expected[0])
             compared[table] = (expected, [{name: row[name] for name in names} for row in rows])
     return compared
@@ -110,7 +130,7 @@ def test_the_figures_can_be_checked_by_eye(built: Built) -> None:
 
 @pytest.mark.parametrize("mart", sorted(GOLD.keys() - {"popular_products"}))
 def test_a_mart_of_customers_is_there_and_empty(built: Built, mart: str) -> None:
-    assert built.stack.value(f"select count(*) from gold.{mart}") == 0
+    assert built.stack.value(f"select count(*) from plain_gold.{mart}") == 0
 
 
 def test_it_reconciles(built: Built) -> None:
@@ -119,9 +139,3 @@ def test_it_reconciles(built: Built) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("the bank has no such table") == 3
     assert result.stdout.count("the bank has not all the tables it is made of") == 5
-
-
-def test_a_usual_port_that_was_taken_was_left_alone(built: Built) -> None:
-    port = built.stack.home.moved_ports()["postgres"]
-    assert port != USUAL_PORTS["postgres"]
-    assert f"127.0.0.1:{port}/bank" in built.stack.database_url
