@@ -62,7 +62,7 @@
             select
                 *,
                 -- A message that can't be decoded is told by where it stands on the topic and what it holds.
-                if(_cdc_error is null, _change_id, md5(concat_ws('|', 'error', _cdc_partition, _cdc_offset, _value_json))) as _cdc_change_id,
+                if(_cdc_error is null, _change_id, md5(concat_ws('|', 'error', _cdc_partition, _cdc_offset, md5(_record.value)))) as _cdc_change_id,
                 if(_cdc_error is not null, _record, null) as _cdc_message
             from (
                 select
@@ -136,7 +136,7 @@
 {#- Why a message can't be decoded, in words; NULL when it can. -#}
 {% macro decoding_error(columns, key_fields) -%}
     case
-        when not is_valid_utf8(_value_json) or not is_valid_utf8(_key_json) then 'not UTF-8'
+        when _value_json is null or (_key_json is null and _record.key is not null) then 'not UTF-8'
         when _value_read.malformed is not null or not endswith(rtrim(_value_json), '}') then 'not JSON, or not of the form of a Debezium envelope'
         when _message.op is null then 'not a Debezium envelope'
         when _message.op not in ('c', 'u', 'd', 'r', 't') then concat('unknown operation ', left(_message.op, 20))

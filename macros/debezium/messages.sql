@@ -35,8 +35,8 @@
                 partition as _partition,
                 offset as _offset,
                 ingested_at as _ingested_at,
-                cast(key as string) as _key_json,
-                cast(value as string) as _value_json
+                try_validate_utf8(cast(key as string)) as _key_json,
+                try_validate_utf8(cast(value as string)) as _value_json
             from {{ bronze }}
             -- A tombstone only tells Kafka to forget the key. It is not a change.
             where value is not null

@@ -32,8 +32,8 @@ final as (
         _cdc_message.topic,
         _cdc_error as reason,
         -- As text to be read; bytes that are no text show as a replacement character. The bytes are in the Bronze table.
-        cast(_cdc_message.key as string) as message_key,
-        cast(_cdc_message.value as string) as message_value,
+        make_valid_utf8(cast(_cdc_message.key as string)) as message_key,
+        make_valid_utf8(cast(_cdc_message.value as string)) as message_value,
         _cdc_partition,
         _cdc_offset,
         _ingested_at,
