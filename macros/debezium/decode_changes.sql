@@ -115,7 +115,7 @@
 {% macro decode_column(column, key_fields) -%}
     {%- set schema = '_field_schemas[' ~ quoted(column.field) ~ ']' -%}
     {%- set value = decode_value(
-        raw_value(column, key_fields), column.data_type, schema ~ '.name', schema ~ ".parameters['scale']", column.get('options', {})
+        raw_value(column, key_fields), column.data_type, schema ~ '.name', schema ~ '.scale', column.get('options', {})
     ) -%}
     {%- if is_toastable(column) -%}
         case when not {{ is_unavailable(raw_value(column, key_fields), column.data_type) }} then {{ value }} end
@@ -153,6 +153,10 @@
             and not {{ is_unavailable(raw_value(column, key_fields), column.data_type) }}
             {%- endif %}
             then '{{ column.field }} can\'t be read as {{ column.data_type }}'
+        {%- if may_hide_unavailable(column.data_type) %}
+        when _message.op = 'u' and _message.before is null and {{ raw_value(column, key_fields) }} is null
+            then '{{ column.field }} is NULL or was left out as it is large; only REPLICA IDENTITY FULL tells'
+        {%- endif %}
         {%- endfor %}
     end
 {%- endmacro %}

@@ -106,16 +106,24 @@
     end
 {%- endmacro %}
 
-{#- What the message's schema says of each field of the row: a map of its name, type, and parameters. NULL without a schema. -#}
+{#- What the message's schema says of each field of the row, of an array what it says of the items: a map of name, which is the type
+    where a type has no other name, and scale. NULL without a schema. -#}
 {% macro field_schemas() -%}
+    {%- set described = 'type: string, name: string, parameters: map<string, string>' -%}
     map_from_entries(transform(
         filter(
             from_json(
                 _value_read.schema,
-                'fields array<struct<field: string, fields: array<struct<field: string, type: string, name: string, parameters: map<string, string>>>>>'
+                'fields array<struct<field: string, fields: array<struct<field: string, {{ described }}, items: struct<{{ described }}>>>>>'
             ).fields,
             part -> part.field = 'after'
         )[0].fields,
-        described -> struct(described.field, described)
+        described -> struct(
+            described.field,
+            struct(
+                coalesce(described.items.name, described.items.type, described.name, described.type) as name,
+                coalesce(described.items.parameters, described.parameters)['scale'] as scale
+            )
+        )
     ))
 {%- endmacro %}
