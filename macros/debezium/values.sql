@@ -98,112 +98,110 @@
     {%- set mode = var('debezium_decimal_handling_mode') -%}
     {%- set decimal = 'org.apache.kafka.connect.data.Decimal' -%}
     {%- set variable = 'io.debezium.data.VariableScaleDecimal' -%}
-    {%- set source_scale = 'coalesce(try_cast(' ~ scale ~ ' as smallint), ' ~ places ~ ')' -%}
-    {#- from_json reads a number with a point as a double. Such tells a decimal of up to 15 digits apart from all others. -#}
-    {%- set is_exact_double = 'abs(try_cast(' ~ raw ~ ' as double)) < 1e' ~ (15 - places) ~ 'd' -%}
+    {%- set type = 'decimal(' ~ precision ~ ', ' ~ places ~ ')' -%}
+    {%- set source_scale = 'coalesce(try_cast(' ~ scale ~ ' as smallint), cast(' ~ places ~ ' as smallint))' -%}
+    {#- A whole number by decimal.format=NUMERIC may look like bytes in base64. -#}
+    {%- set is_either = source_scale ~ " = 0 and " ~ raw ~ " rlike '^[1-9][0-9]*$'" -%}
     case
-        {%- if mode == 'string' and places > 0 %}
+        {%- if mode == 'string' %}
         {#- Most values: text with just the places of the type. #}
         when
             coalesce({{ logical_type }}, 'string') = 'string'
+            {%- if places > 0 %}
             and substr({{ raw }}, -{{ places + 1 }}, 1) = '.'
             and not contains({{ raw }}, 'E')
-            then try_cast({{ raw }} as decimal({{ precision }}, {{ places }}))
+            {%- else %}
+            and {{ raw }} = cast(try_cast({{ raw }} as {{ type }}) as string)
+            {%- endif %}
+            then try_cast({{ raw }} as {{ type }})
         {%- endif %}
         when
-            coalesce({{ logical_type }}, '{{ decimal if mode == 'precise' else 'string' }}') = '{{ decimal }}'
-            and {{ is_base64(raw) }}
-            then
-                {%- set bytes = decimal_of_bytes(raw, source_scale, precision, places) %}
-                {#- A whole number by decimal.format=NUMERIC can look like bytes. #}
-                {%- if var('connect_decimal_format') == 'base64' %}
-                {{ bytes }}
-                {%- else %}
-                case
-                    when {{ source_scale }} <> 0 or {{ raw }} not rlike '^[1-9][0-9]*$' then {{ bytes }}
-                    {%- if var('connect_decimal_format') == 'numeric' %}
-                    else try_cast({{ raw }} as decimal({{ precision }}, {{ places }}))
-                    {%- endif %}
-                end
-                {%- endif %}
-        when
             coalesce({{ logical_type }}, 'string')
-            not in ('string', 'int16', 'int32', 'int64', 'double', '{{ decimal }}', '{{ variable }}')
-            then null
-        when
-            {{ raw }} rlike '^-?[0-9]+([.][0-9]{0,{{ places }}}0*)?$'
-            and (
-                coalesce({{ logical_type }}, '{{ 'string' if mode == 'string' else 'double' }}') not in ('double', '{{ decimal }}')
-                or {{ raw }} not like '%.%'
-                or {{ is_exact_double }}
-            )
-            then try_cast({{ raw }} as decimal({{ precision }}, {{ places }}))
-        when {{ raw }} rlike '^-?[0-9]+[.][0-9]+E-?[0-9]{1,3}$' and {{ is_exact_double }}
-            then {{ decimal_of_scientific(raw, precision, places) }}
-        when {{ raw }} like '{"%'
-            then {{ decimal_of_bytes(
-                "get_json_object(" ~ raw ~ ", '$.value')",
-                "try_cast(get_json_object(" ~ raw ~ ", '$.scale') as smallint)",
-                precision,
-                places,
-            ) }}
+            in ('string', 'int16', 'int32', 'int64', 'double', '{{ decimal }}', '{{ variable }}')
+            then {#- A transform of an array of one names what is in it. #} transform(
+                array(
+                    case
+                        when
+                            coalesce({{ logical_type }}, '{{ decimal if mode == 'precise' else 'string' }}') = '{{ decimal }}'
+                            and length({{ raw }}) % 4 = 0
+                            and {{ raw }} rlike '^[A-Za-z0-9+/]+={0,2}$'
+                            {{- ' and not (' ~ is_either ~ ')' if var('connect_decimal_format') == 'numeric' }}
+                            or {{ raw }} like '{"%'
+                            then {{ number_of_bytes(
+                                "case when " ~ raw ~ " like '{\"%' then from_json(" ~ raw ~ ", 'value string, scale smallint')"
+                                ~ (" when " ~ is_either ~ " then null" if var('connect_decimal_format') not in ('base64', 'numeric') else "")
+                                ~ " else struct(" ~ raw ~ " as value, " ~ source_scale ~ " as scale) end"
+                            ) }}
+                        when
+                            {{ raw }} rlike '^-?[0-9]+([.][0-9]+)?(E-?[0-9]{1,3})?$'
+                            {#- from_json reads a number with a point as a double. Such tells a decimal of up to 15 digits apart from all
+                                others. #}
+                            and (
+                                {{ raw }} not like '%.%'
+                                or {{ raw }} not like '%E%'
+                                and coalesce({{ logical_type }}, '{{ 'string' if mode == 'string' else 'double' }}') = 'string'
+                                or abs(try_cast({{ raw }} as double)) < 1e{{ 15 - places }}d
+                            )
+                            then {{ raw }}
+                    end
+                ),
+                number -> case when {{ places_of('number') }} <= {{ places }} then try_cast(number as {{ type }}) end
+            )[0]
     end
 {%- endmacro %}
 
-{#- Whether a text is base64 as Java writes it. -#}
-{% macro is_base64(raw) -%}
-    length({{ raw }}) % 4 = 0 and {{ raw }} rlike '^[A-Za-z0-9+/]*={0,2}$'
-{%- endmacro %}
-
-{#- The decimal whose unscaled value is a big-endian two's complement, in base64: 128 bits as two halves. -#}
-{% macro decimal_of_bytes(raw, source_scale, precision, places) -%}
-    {%- set high = 'cast(conv(left(bits, 16), 16, 10) as decimal(20, 0))' -%}
-    {%- set low = 'cast(conv(right(bits, 16), 16, 10) as decimal(20, 0))' -%}
-    {#- Each transform of an array of one names what the one before made. -#}
+{#- A number as text, with an exponent, from a struct of its scale and its unscaled value: a big-endian two's complement in base64. -#}
+{% macro number_of_bytes(coded) -%}
+    {%- set high = 'cast(conv(left(coded.bits, 16), 16, 10) as decimal(20, 0))' -%}
+    {%- set low = 'cast(conv(right(coded.bits, 16), 16, 10) as decimal(20, 0))' -%}
     transform(
         transform(
             transform(
-                transform(
-                    array(hex(try_to_binary({{ raw }}, 'base64'))),
-                    bytes -> case
-                        when length(bytes) between 2 and 32 then lpad(bytes, 32, if(bytes >= '8', 'F', '0'))
-                    end
-                ),
-                {#- Both halves of a negative number are counted from above: 38 digits would not hold what lies between. #}
-                bits -> case
-                    when bits >= '8'
+                array({{ coded }}),
+                coded -> struct(hex(try_to_binary(coded.value, 'base64')) as digits, cast(coded.scale as int) as scale)
+            ),
+            coded -> struct(
+                case
+                    when length(coded.digits) between 2 and 32
+                        then lpad(coded.digits, 32, if(coded.digits >= '8', 'F', '0'))
+                end as bits,
+                coded.scale as scale
+            )
+        ),
+        coded -> concat(
+            cast(
+                case
+                    {#- Both halves of a negative number are counted from above: 38 digits would not hold what lies between. #}
+                    when coded.bits >= '8'
                         then try_add(
                             try_multiply({{ high }} - 18446744073709551615, 18446744073709551616),
                             {{ low }} - 18446744073709551616
                         )
                     else try_add(try_multiply({{ high }}, 18446744073709551616), {{ low }})
-                end
+                end as string
             ),
-            unscaled -> concat(cast(unscaled as string), 'E', cast(-cast({{ source_scale }} as int) as string))
-        ),
-        scientific -> {{ decimal_of_scientific('scientific', precision, places) }}
+            'E',
+            cast(-coded.scale as string)
+        )
     )[0]
 {%- endmacro %}
 
-{#- A decimal written with an exponent; NULL where it has more places than the type. -#}
-{% macro decimal_of_scientific(text, precision, places) -%}
-    {%- set digits = "regexp_replace(" ~ text ~ ", '^-|[.]|E.*$', '')" -%}
-    case
-        when
-            length(trim(trailing '0' from {{ digits }}))
-            - length(regexp_extract({{ text }}, '^-?([0-9]+)', 1))
-            - try_cast(regexp_extract({{ text }}, 'E(.*)$', 1) as int)
-            <= {{ places }}
-            or trim(both '0' from {{ digits }}) = ''
-            then try_cast({{ text }} as decimal({{ precision }}, {{ places }}))
-    end
+{#- How many digits after the point a number needs, which is written as text, with or without an exponent. -#}
+{% macro places_of(number) -%}
+    {%- set digits = "regexp_replace(" ~ number ~ ", '^-|[.]|E.*$', '')" -%}
+    if(
+        trim(both '0' from {{ digits }}) = '',
+        0,
+        length(trim(trailing '0' from {{ digits }}))
+        - length(regexp_extract({{ number }}, '^-?([0-9]+)', 1))
+        - coalesce(try_cast(regexp_extract({{ number }}, 'E(.+)$', 1) as int), 0)
+    )
 {%- endmacro %}
 
 {#- Text as it is, unless the schema tells that it is the code of something else; a time of day as isostring writes it. -#}
 {% macro decode_string(raw, logical_type, options) -%}
     {%- set text = "nullif(" ~ raw ~ ", '" ~ var('debezium_unavailable_value') ~ "')" -%}
     {%- set unit = options.get('unit') -%}
-    {%- set micros = micros_of(raw, logical_type, 'Time', unit) -%}
     case
         {%- if unit %}
         when {{ logical_type }} is null and {{ raw }} rlike '^[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?Z$' then {{ raw }}
@@ -214,7 +212,7 @@
             {{ logical_type }} rlike '^([a-z0-9]+|io[.]debezium[.](data[.].+|time[.](Zoned|Iso|Interval).*))$'
             and {{ logical_type }} not in ('bytes', 'io.debezium.data.Bits', 'io.debezium.data.VariableScaleDecimal')
             then {{ text }}
-        when {{ micros }} between 0 and 86400000000 then {{ time_of_day(micros) }}
+        else transform({{ micros_of(raw, logical_type, 'Time', unit) }}, micros -> {{ time_of_day('micros') }})[0]
     end
 {%- endmacro %}
 
@@ -256,10 +254,15 @@
             then {{ timestamp_of_text(raw, type) }}
         when {{ raw }} rlike '^[+-]?[0-9]{4,6}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6}0*)?Z$'
             then {{ timestamp_of_text(raw, type) }}
-        {%- set micros = micros_of(raw, logical_type, 'Timestamp', unit) %}
-        {#- From Postgres's first moment to less than its infinity. #}
-        when {{ raw }} rlike '^-?[0-9]+$' and {{ micros }} between -210866803200000000 and 9223372036854775806
-            then {{ timestamp_of_micros(micros, type) }}
+        when {{ raw }} rlike '^-?[0-9]+$'
+            then transform(
+                {{ micros_of(raw, logical_type, 'Timestamp', unit) }},
+                {#- From Postgres's first moment to less than its infinity. #}
+                micros -> case
+                    when micros between -210866803200000000 and 9223372036854775806
+                        then {{ timestamp_of_micros('micros', type) }}
+                end
+            )[0]
         when {{ raw }} like '{"year":%' and coalesce(get_json_object({{ raw }}, '$.offsetSeconds'), '0') = '0'
             then transform(
                 array(from_json(
@@ -291,39 +294,41 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Microseconds that a number tells, by the schema's name for it, else by a unit; NULL where neither is known or there is a rest.
-    `kind` is Timestamp or Time, as in the names. -#}
+{#- Microseconds that a number tells, by the schema's name for it, else by a unit, as an array of one; NULL in it where neither is known
+    or there is a rest. `kind` is Timestamp or Time, as in the names. -#}
 {% macro micros_of(raw, logical_type, kind, unit) -%}
-    {%- set number = 'try_cast(' ~ raw ~ ' as bigint)' -%}
     {%- set micros = {
-        'milliseconds': 'try_multiply(' ~ number ~ ', 1000)',
-        'microseconds': number,
-        'nanoseconds': 'case when ' ~ number ~ ' % 1000 = 0 then ' ~ number ~ ' div 1000 end',
+        'milliseconds': 'try_multiply(number, 1000)',
+        'microseconds': 'number',
+        'nanoseconds': 'case when number % 1000 = 0 then number div 1000 end',
     } -%}
     {%- if unit and unit not in micros -%}
         {{ exceptions.raise_compiler_error("unit is one of milliseconds, microseconds and nanoseconds, not " ~ unit) }}
     {%- endif -%}
-    case
-        when {{ logical_type }} in ('io.debezium.time.{{ kind }}', 'org.apache.kafka.connect.data.{{ kind }}')
-            then {{ micros['milliseconds'] }}
-        when {{ logical_type }} = 'io.debezium.time.Micro{{ kind }}' then {{ micros['microseconds'] }}
-        when {{ logical_type }} = 'io.debezium.time.Nano{{ kind }}' then {{ micros['nanoseconds'] }}
-        {%- if unit %}
-        when {{ logical_type }} is null then {{ micros[unit] }}
-        {%- endif %}
-    end
+    transform(
+        array(try_cast({{ raw }} as bigint)),
+        number -> case
+            when {{ logical_type }} in ('io.debezium.time.{{ kind }}', 'org.apache.kafka.connect.data.{{ kind }}')
+                then {{ micros['milliseconds'] }}
+            when {{ logical_type }} = 'io.debezium.time.Micro{{ kind }}' then {{ micros['microseconds'] }}
+            when {{ logical_type }} = 'io.debezium.time.Nano{{ kind }}' then {{ micros['nanoseconds'] }}
+            {%- if unit %}
+            when {{ logical_type }} is null then {{ micros[unit] }}
+            {%- endif %}
+        end
+    )
 {%- endmacro %}
 
-{#- A time of day, in UTC, as isostring writes it: 09:05:00Z, 09:05:00.25Z. -#}
+{#- A time of day, in UTC, as isostring writes it: 09:05:00Z, 09:05:00.25Z. NULL for more than a day. -#}
 {% macro time_of_day(micros) -%}
-    transform(
-        array({{ micros }}),
-        micros -> concat(
-            format_string('%02d:%02d:%02d', micros div 3600000000, micros div 60000000 % 60, micros div 1000000 % 60),
-            trim(trailing '.' from trim(trailing '0' from format_string('.%06d', micros % 1000000))),
-            'Z'
-        )
-    )[0]
+    case
+        when {{ micros }} between 0 and 86400000000
+            then concat(
+                format_string('%02d:%02d:%02d', {{ micros }} div 3600000000, {{ micros }} div 60000000 % 60, {{ micros }} div 1000000 % 60),
+                trim(trailing '.' from trim(trailing '0' from format_string('.%06d', {{ micros }} % 1000000))),
+                'Z'
+            )
+    end
 {%- endmacro %}
 
 {#- Bytes, from base64 of either alphabet, or from hexadecimal digits. -#}
@@ -340,22 +345,30 @@
         when {{ logical_type }} = 'string' and {{ is_hex }}
             then case when {{ raw }} = '' or length({{ raw }}) % 4 = 2 then try_to_binary({{ raw }}, 'hex') end
         {%- endif %}
-        when {{ is_base64(standard) }} then try_to_binary({{ standard }}, 'base64')
+        when length({{ standard }}) % 4 = 0 and {{ standard }} rlike '^[A-Za-z0-9+/]*={0,2}$'
+            then try_to_binary({{ standard }}, 'base64')
     end
 {%- endmacro %}
 
 {#- An array of values; NULL as a whole where one of them can't be read. -#}
 {% macro decode_array(raw, item_type, logical_type, scale, options) -%}
-    {%- set items = "from_json(" ~ raw ~ ", 'array<string>')" -%}
-    {%- set item = decode_value('item', item_type, logical_type, scale, options) -%}
     case
-        when
-            {{ raw }} like '[%'
-            and not exists({{ items }}, item -> item is not null and {{ item }} is null)
-            {#- Debezium writes what Java calls the inner arrays, in place of them. #}
-            {%- if item_type == 'string' %}
-            and not exists({{ items }}, item -> coalesce(item like '[Ljava.%;@%', false))
-            {%- endif %}
-            then transform({{ items }}, item -> {{ item }})
+        when {{ raw }} like '[%'
+            then transform(
+                array(
+                    transform(
+                        from_json({{ raw }}, 'array<string>'),
+                        item -> struct(item as raw, {{ decode_value('item', item_type, logical_type, scale, options) }} as value)
+                    )
+                ),
+                items -> case
+                    when not exists(items, item -> item.raw is not null and item.value is null)
+                        {%- if item_type == 'string' %}
+                        {#- Debezium writes what Java calls the inner arrays, in place of them. #}
+                        and not exists(items, item -> coalesce(item.raw like '[Ljava.%;@%', false))
+                        {%- endif %}
+                        then transform(items, item -> item.value)
+                end
+            )[0]
     end
 {%- endmacro %}
