@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RATE ?= 10
 LENGTH ?= 60
 SEED ?= 1
+HISTORIES ?= 200
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -10,7 +11,7 @@ INSTALLED := .venv/.installed
 STACK := $(or $(INSIGHTS_HOME),.local)/env
 WITH_STACK := [ ! -f $(STACK) ] || . $(STACK);
 
-.PHONY: help setup demo up down status logs simulate ingest build reconcile docs lint types test lock
+.PHONY: help setup demo up down status logs simulate ingest build reconcile docs lint types test fuzz lock
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
@@ -63,6 +64,9 @@ lint: setup ## Python's style and types
 
 test: setup lint ## everything, on a stack of its own
 	@$(BIN)/python -m pytest
+
+fuzz: setup ## random histories through the whole chain: HISTORIES=200 SEED=1
+	@HISTORIES=$(HISTORIES) SEED=$(SEED) $(BIN)/python -m pytest -s tests/python/integration/test_histories.py
 
 lock: setup ## renew requirements.lock and local/jars.sha256
 	@$(BIN)/python -m pip install --quiet uv

@@ -253,7 +253,8 @@ def lost_slot_and_topics(story: Story) -> None:
     )
     assert requests.put(f"{story.connector}/resume", timeout=30).ok
     wait_for(
-        lambda: story.lane.sql("select from pg_replication_slots where slot_name = %s", [story.lane.name]), "a new slot"
+        lambda: story.lane.sql("select slot_name from pg_replication_slots where slot_name = %s", [story.lane.name]),
+        "a new slot",
     )
     story.play("update accounts set owner = 'seen again' where account_id = 37")
     story.lane.wait_until_captured()

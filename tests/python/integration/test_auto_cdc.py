@@ -1,0 +1,149 @@
+"""The worked examples of Databricks' AUTO CDC come out as its documentation publishes them.
+
+They are the examples of its page on the AUTO CDC APIs. The events are put on topics in the order of their sequence
+numbers, as Debezium would put them, and those are their places in the log; the page tells them out of order, which does
+not happen to a row on a Kafka partition. Each event also comes again, in the same run and in a later one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+
+import pytest
+from lanes import Lane, Table, lane
+from pipeline import Stack
+
+# userId, name, city, operation, sequenceNum.
+Event = tuple[int | None, str | None, str | None, str, int]
+EVENTS: list[Event] = [
+    (124, "Raul", "Oaxaca", "INSERT", 1),
+    (123, "Isabel", "Monterrey", "INSERT", 1),
+    (125, "Mercedes", "Tijuana", "INSERT", 2),
+    (126, "Lily", "Cancun", "INSERT", 2),
+    (123, None, None, "DELETE", 6),
+    (125, "Mercedes", "Guadalajara", "UPDATE", 6),
+    (125, "Mercedes", "Mexicali", "UPDATE", 5),
+    (123, "Isabel", "Chihuahua", "UPDATE", 5),
+]
+TRUNCATE: Event = (None, None, None, "TRUNCATE", 3)
+
+TYPE_1 = [(124, "Raul", "Oaxaca"), (125, "Mercedes", "Guadalajara"), (126, "Lily", "Cancun")]
+TYPE_1_TRUNCATED = [(125, "Mercedes", "Guadalajara")]
+TYPE_2 = [
+    (123, "Isabel", "Monterrey", 1, 5),
+    (123, "Isabel", "Chihuahua", 5, 6),
+    (124, "Raul", "Oaxaca", 1, None),
+    (125, "Mercedes", "Tijuana", 2, 5),
+    (125, "Mercedes", "Mexicali", 5, 6),
+    (125, "Mercedes", "Guadalajara", 6, None),
+    (126, "Lily", "Cancun", 2, None),
+]
+TYPE_2_WITHOUT_CITY = [
+    (123, "Isabel", "Chihuahua", 1, 6),
+    (124, "Raul", "Oaxaca", 1, None),
+    (125, "Mercedes", "Guadalajara", 2, None),
+    (126, "Lily", "Cancun", 2, None),
+]
+
+USERS, TRUNCATED = (
+    Table(
+        name,
+        key="user_id",
+        columns={"user_id": "int", "name": "string", "city": "string"},
+        fields={"user_id": "userId"},
+        definition='"userId" int primary key, name text, city text',
+    )
+    for name in ("users", "users_truncated")
+)
+
+# A version lasts from its change to the next one of its key.
+VERSIONS = """
+    select
+        user_id,
+        name,
+        city,
+        _cdc_op,
+        _cdc_lsn as start_at,
+        lead(_cdc_lsn) over (partition by user_id order by _ingested_at, _cdc_offset) as end_at
+    from {base}
+"""
+# Versions in a row that differ in the city alone are one, which has the last city.
+TRACKED = """
+    select
+        user_id,
+        name,
+        max_by(city, start_at) as city,
+        min(start_at) as start_at,
+        nullif(max(coalesce(end_at, 999)), 999) as end_at
+    from (
+        select *, count_if(is_new) over (partition by user_id order by start_at) as version
+        from (
+            select *, name is distinct from lag(name) over (partition by user_id order by start_at) as is_new
+            from ({versions})
+        )
+    )
+    where _cdc_op <> 'd'
+    group by user_id, name, version
+"""
+
+
+def messages(events: Sequence[Event]) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """The events as Debezium puts them on a topic, in the order of their numbers."""
+    for user_id, name, city, operation, number in sorted(events, key=lambda event: event[4]):
+        op = {"INSERT": "c", "UPDATE": "u", "DELETE": "d", "TRUNCATE": "t"}[operation]
+        key = None if user_id is None else json.dumps({"userId": user_id}).encode()
+        after = {"userId": user_id, "name": name, "city": city} if op in "cu" else None
+        source = {
+            "lsn": number,
+            "txId": number,
+            "ts_us": number * 1_000_000,
+            "sequence": json.dumps([None, str(number)]),
+        }
+        yield key, json.dumps({"op": op, "before": None, "after": after, "source": source, "ts_ms": number}).encode()
+        if op == "d":
+            yield key, None
+
+
+@pytest.fixture(scope="module")
+def users(stack: Stack) -> Iterator[Lane]:
+    """Both tables after two runs, each with everything up to a sequence number, some of it again and again."""
+    with lane(stack, "users", [USERS, TRUNCATED]) as one:
+        for upto in (3, 6):
+            for table, events in ((USERS, EVENTS), (TRUNCATED, [*EVENTS, TRUNCATE])):
+                told = list(messages([event for event in events if event[4] <= upto]))
+                # As after a crash of the connector: the last ones again, and all of them.
+                one.send(table.name, [*told, *told[-2:], *told])
+            # As after a loss of the checkpoints: what was landed already, again.
+            shutil.rmtree(one.checkpoints, ignore_errors=True)
+            one.ingest()
+            one.build("run", "--select", *(f"+{table.staging}" for table in (USERS, TRUNCATED)))
+        yield one
+
+
+def rows(users: Lane, query: str) -> list[tuple[object, ...]]:
+    return sorted((tuple(row.values()) for row in users.stack.rows(query)), key=str)
+
+
+@pytest.mark.parametrize(("table", "published"), [(USERS, TYPE_1), (TRUNCATED, TYPE_1_TRUNCATED)])
+def test_type_1(users: Lane, table: Table, published: list[tuple[object, ...]]) -> None:
+    query = f"select user_id, name, city from {users.silver}.{table.staging} where not is_deleted"
+    assert rows(users, query) == sorted(published, key=str)
+
+
+def test_type_2(users: Lane) -> None:
+    versions = VERSIONS.format(base=f"{users.silver}.{USERS.base}")
+    query = f"select user_id, name, city, start_at, end_at from ({versions}) where _cdc_op <> 'd'"
+    assert rows(users, query) == sorted(TYPE_2, key=str)
+
+
+def test_type_2_that_tracks_all_but_the_city(users: Lane) -> None:
+    query = TRACKED.format(versions=VERSIONS.format(base=f"{users.silver}.{USERS.base}"))
+    assert rows(users, query) == sorted(TYPE_2_WITHOUT_CITY, key=str)
+
+
+def test_each_event_counts_once(users: Lane) -> None:
+    for table, count in ((USERS, len(EVENTS)), (TRUNCATED, len(EVENTS) + 1)):
+        landed = users.stack.value(f"select count(*) from {users.bronze}.{table.name}")
+        assert users.stack.value(f"select count(*) from {users.silver}.{table.base}") == count < landed
