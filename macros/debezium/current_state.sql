@@ -4,8 +4,9 @@
     {%- set columns = declared_columns(of=changes.identifier) -%}
     {%- set keys = [key] if key is string else key -%}
     {%- set values = columns | rejectattr('name', 'in', keys) | list -%}
+    {%- set rare = rarities(changes) -%}
     {%- set metadata = ['_cdc_op', '_cdc_lsn', '_cdc_commit_lsn', '_cdc_committed_at', '_cdc_partition', '_cdc_offset', '_ingested_at'] -%}
-    with recursive
+    with{{ ' recursive' if rare.renames }}
 
     all_changes as (
 
@@ -23,11 +24,14 @@
 
     ),
 
+    {%- if rare.renames %}
+
     {{ complete_changes(columns, keys) }},
+    {%- endif %}
 
     placed as (
 
-        {{ with_places('complete_changes', keys) }}
+        {{ with_places('complete_changes' if rare.renames else 'new_changes', keys) }}
         where _cdc_op <> 't'
 
     ),
@@ -101,16 +105,16 @@
 
     ),
 
-    {{ resets() }},
+    {{ resets(rare.resets) }},
 
     in_question as (
 
         select * from moved
-        {%- if is_incremental() %}
+        {%- if is_incremental() and rare.resets %}
 
         union all
 
-        -- Rows that did not move. Only a new reset can concern them; mostly there is none, and the engine reads nothing for this.
+        -- Rows that did not move. Only a new reset can concern them.
         select
             {{ key_columns(keys, 'existing.') }},
             {%- for column in values %}
@@ -123,7 +127,6 @@
             existing._cdc_unavailable,
             false as has_moved
         from existing
-        inner join (select 1 from new_changes where _cdc_reset is not null limit 1) on true
         left anti join moved on {{ same_key(keys, 'existing', 'moved') }}
         where not existing.is_deleted
         {%- endif %}
@@ -165,6 +168,27 @@
     select * from final
 {%- endmacro %}
 
+{#- What the new changes hold that is rare, and would make the query slow to plan: a dict of whether there are `renames`, rows that
+    brought large values along to a new primary key, and `resets`. -#}
+{% macro rarities(changes) -%}
+    {%- if not execute or load_relation(changes) is none -%}
+        {{ return({'renames': false, 'resets': false}) }}
+    {%- endif -%}
+    {%- set query -%}
+        select
+            coalesce(max(_cdc_op = 'c' and _cdc_unavailable is not null), false) as renames,
+            coalesce(max(_cdc_reset is not null), false) as resets
+        from {{ changes }}
+        where
+            (_cdc_unavailable is not null or _cdc_reset is not null)
+            {%- if is_incremental() %}
+            and {{ newer_than_this() }}
+            {%- endif %}
+    {%- endset -%}
+    {%- set found = run_query(query).rows[0] -%}
+    {{ return({'renames': found[0], 'resets': found[1]}) }}
+{%- endmacro %}
+
 {#- Condition on a change: it leaves out this column's value, which is large and was left as it was. -#}
 {% macro lacks(column, relation='') -%}
     {%- if is_toastable(column) -%}
@@ -203,13 +227,6 @@
     {%- for column in columns if is_toastable(column) and column.name not in keys -%}
         {%- do large_values.append(column) -%}
     {%- endfor -%}
-    {%- if not large_values -%}
-    complete_changes as (
-
-        select * from new_changes
-
-    )
-    {%- else -%}
     new_renames as (
 
         select _cdc_change_id from new_changes
@@ -333,5 +350,4 @@
         left join carried on new_changes._cdc_change_id = carried._cdc_change_id
 
     )
-    {%- endif -%}
 {%- endmacro %}

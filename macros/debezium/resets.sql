@@ -1,6 +1,7 @@
 {#- CTEs that end in `resets`: one row with an array of all that ever said that everything older in the table is gone, truncates and
     whole snapshots. There are few, and the engine skips the files of `all_changes` that hold none. -#}
-{% macro resets() -%}
+{% macro resets(has_new) -%}
+    {%- if has_new -%}
     -- From where on the rows that a new snapshot read stand on each partition.
     snapshot_starts as (
 
@@ -22,6 +23,7 @@
 
     ),
 
+    {% endif -%}
     resets as (
 
         select
@@ -34,13 +36,15 @@
                 all_changes._cdc_partition,
                 all_changes._cdc_offset,
                 all_changes._ingested_at,
-                snapshot_starts.starts
+                {{ 'snapshot_starts.starts' if has_new else 'cast(null as map<int, struct<_ingested_at: timestamp, _cdc_offset: bigint>>) as starts' }}
             )) as resets
         from all_changes
+        {%- if has_new %}
         left join snapshot_starts
             on
                 all_changes._cdc_lsn = snapshot_starts._cdc_lsn
                 and all_changes._cdc_reset = 'snapshot'
+        {%- endif %}
         where all_changes._cdc_reset is not null
 
     )

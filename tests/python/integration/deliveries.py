@@ -47,7 +47,7 @@ def of_one_row(count: int, rng: random.Random) -> Iterator[list[Place]]:
                 yield [*_partition(0, before, _within(old, rng)), *_partition(1, after, _within(new, rng))]
                 # The connector crashes at some time after it began with the new partition, and goes back some changes.
                 crash = rng.randint(switch, count)
-                resent = [*range(switch, crash), *range(rng.randint(switch, crash), crash), *range(crash, count)]
+                resent = [*range(switch, crash), *range(rng.randint(0, crash), crash), *range(crash, count)]
                 later = sorted(rng.choices(range(LANDINGS), k=len(resent)))
                 yield first_sightings([*_partition(0, before, _within(old, rng)), *_partition(1, resent, later)])
 

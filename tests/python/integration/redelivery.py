@@ -41,8 +41,8 @@ class Variant:
     wanted: Mapping[int, State]
 
     def __str__(self) -> str:
-        told = [(place, self.changes[place.change]) for place in sorted(self.places, key=lambda place: place.change)]
-        return "\n".join(f"  {place}: {shape_of(change)} of {change['id']}" for place, change in told)
+        lines = [f"  {place}: {shape_of(self.changes[place.change])}" for place in self.places]
+        return "\n".join(sorted(lines))
 
 
 class Redelivery:
@@ -63,10 +63,7 @@ class Redelivery:
             "order by _ingested_at, _cdc_offset"
         )
         self.audit = self.lane.sql(f"select op, {selected(LETTERS, '(told).')} from audit_letters order by sequence")
-        # Of all that emptied the table one is delivered, or hardly a row would be left to look at: the one in the middle.
-        places = sorted(row["_cdc_lsn"] for row in self.base)
-        emptied = [row for row in self.base if row["_cdc_op"] == "t"]
-        self.emptied = sorted(emptied, key=lambda row: abs(places.index(row["_cdc_lsn"]) - len(places) // 2))[:1]
+        self.emptied = [row for row in self.base if row["_cdc_op"] == "t"]
         self.variants = [*self.of_rows(shapes), *self.of_histories(samples)]
 
     def states(self) -> dict[int, list[tuple[Mapping[str, Any], State]]]:
@@ -97,18 +94,11 @@ class Redelivery:
                 is_whole = len(stretch) == length and changes[0]["_cdc_op"] in "cr"
                 if is_whole and not any(change["_cdc_op"] == "c" and change["_cdc_unavailable"] for change in changes):
                     stretches.setdefault(self.shape(changes), stretch)
-        for shape in self.some_of(stretches, shapes):
+        for shape in self.rng.sample(sorted(stretches), min(shapes, len(stretches))):
             changes = [change for change, _ in stretches[shape]]
             wanted = {changes[-1]["id"]: self.after_all(*stretches[shape][-1])}
             for places in of_one_row(len(changes), self.rng):
                 yield Variant(changes, places, wanted)
-
-    def some_of(self, stretches: Mapping[str, Any], count: int) -> list[str]:
-        """Shapes of which most end in a row."""
-        ends = {shape: self.after_all(*stretch[-1]) is None for shape, stretch in stretches.items()}
-        shuffled = self.rng.sample(sorted(stretches), len(stretches))
-        deleted = [shape for shape in shuffled if ends[shape]][: count // 4]
-        return deleted + [shape for shape in shuffled if not ends[shape]][: count - len(deleted)]
 
     def shape(self, changes: Sequence[Mapping[str, Any]]) -> str:
         """What is alike in stretches that put the same question: kinds of changes, and the emptyings among them."""

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 from confluent_kafka.admin import AdminClient, NewPartitions
-from lanes import Lane, Table, lane
+from lanes import Lane, Table, drop_slot, lane
 from pipeline import Stack, wait_for
 
 ACCOUNTS = Table(
@@ -90,15 +90,24 @@ class Story:
             for table in self.lane.tables
         )
 
+    def slot(self) -> Any:
+        """Whether the connector holds its slot; None where there is no slot."""
+        slots = self.lane.sql("select active from pg_replication_slots where slot_name = %s", [self.lane.name])
+        return slots[0]["active"] if slots else None
+
     def stop(self) -> None:
-        """Stop the connector and lose its slot: what happens from now on, nobody tells."""
         assert requests.put(f"{self.connector}/stop", timeout=30).ok
-        query = "select active from pg_replication_slots where slot_name = %s"
+        wait_for(lambda: self.slot() is False, "the slot is free")
+
+    def resume(self) -> None:
+        assert requests.put(f"{self.connector}/resume", timeout=30).ok
+        wait_for(self.slot, "the connector holds its slot")
+
+    def lose_the_slot(self) -> None:
+        """What happens from now on, nobody tells."""
+        self.stop()
         with self.lane.connect(superuser=True) as connection:
-            wait_for(
-                lambda: connection.execute(query, [self.lane.name]).fetchone() == {"active": False}, "the slot is free"
-            )
-            connection.execute("select pg_drop_replication_slot(%s)", [self.lane.name])
+            drop_slot(connection, self.lane.name)
 
     def end_chapter(self, name: str, *dbt: str) -> None:
         self.lane.round(*dbt)
@@ -198,8 +207,8 @@ def more_partitions(story: Story) -> None:
     for future in story.admin.create_partitions([NewPartitions(topic, 4) for topic in topics]).values():
         future.result()
     # The connector's producer asks for the partitions anew when it starts.
-    assert requests.post(f"{story.connector}/restart?includeTasks=true", timeout=30).ok
-    story.lane.wait_until_captured()
+    story.stop()
+    story.resume()
     story.play(
         "update accounts set balance = balance + 1000, changed_at = '2026-11-22 00:00:00.000001+00'",
         "delete from accounts where account_id between 40 and 45",
@@ -228,7 +237,7 @@ UNSEEN = (
 def deleted_connector(story: Story) -> None:
     """The connector and all that it remembers are gone, and the bank goes on; a new one reads everything."""
     story.lane.wait_until_captured()
-    story.stop()
+    story.lose_the_slot()
     assert requests.delete(f"{story.connector}/offsets", timeout=30).ok
     assert requests.delete(story.connector, timeout=30).ok
     story.play(*UNSEEN)
@@ -242,7 +251,7 @@ def lost_slot_and_topics(story: Story) -> None:
     """The slot is gone, and so are the topics; what is made again begins at offset 0."""
     story.lane.wait_until_captured()
     story.lane.ingest()
-    story.stop()
+    story.lose_the_slot()
     topics = [story.lane.topic(table) for table in story.lane.tables]
     for future in story.admin.delete_topics(topics).values():
         future.result()
@@ -251,11 +260,7 @@ def lost_slot_and_topics(story: Story) -> None:
         "update accounts set owner = 'unseen again' where account_id = 36",
         "delete from notes where note_id = 1006",
     )
-    assert requests.put(f"{story.connector}/resume", timeout=30).ok
-    wait_for(
-        lambda: story.lane.sql("select slot_name from pg_replication_slots where slot_name = %s", [story.lane.name]),
-        "a new slot",
-    )
+    story.resume()
     story.play("update accounts set owner = 'seen again' where account_id = 37")
     story.lane.wait_until_captured()
     # What the runbook says of lost offsets.
