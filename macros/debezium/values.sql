@@ -61,7 +61,7 @@
 {% macro may_hide_unavailable(data_type) -%}
     {%- set type = data_type | lower | replace(' ', '') -%}
     {{ return(
-        type.startswith('array<') and type not in ('array<int>', 'array<bigint>')
+        type.startswith('array<') and type not in ('array<int>', 'array<bigint>', 'array<string>')
         or type == 'binary' and var('debezium_binary_handling_mode').startswith('base64')
     ) }}
 {%- endmacro %}

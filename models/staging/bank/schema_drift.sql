@@ -18,7 +18,9 @@ rows_seen as (
             _cdc_offset,
             _ingested_at
         from {{ base.relation }}
-        where _cdc_op in ('c', 'u', 'r')
+        where
+            _cdc_op in ('c', 'u', 'r')
+            and _cdc_error is null
         {{ 'union all' if not loop.last }}
     {%- endfor %}
 
@@ -50,7 +52,7 @@ fields as (
 
 ),
 
--- What only old rows lack was added to the table later, and is no drift any more.
+-- What only older rows have or lack was added to the table or taken from it, and is no drift any more.
 newest_rows as (
 
     select
@@ -74,7 +76,7 @@ final as (
     from fields
     inner join newest_rows on fields.bronze_table = newest_rows.bronze_table
     group by fields.bronze_table, fields.field, fields.kind
-    having fields.kind = 'unknown' or max(fields._ingested_at) = max(newest_rows._ingested_at)
+    having max(fields._ingested_at) = max(newest_rows._ingested_at)
 
 )
 
