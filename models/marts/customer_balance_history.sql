@@ -44,7 +44,7 @@ resets as (
 
     select
         *,
-        struct(struct(_cdc_commit_lsn, _cdc_lsn) as clock, _ingested_at, _cdc_offset) as _cdc_place
+        {{ change_place() }} as _cdc_place
     from changes
     where _cdc_reset is not null
 

@@ -8,7 +8,7 @@ final as (
 
     select
         bronze_table,
-        field,
+        field_name,
         kind,
         _cdc_partition,
         _cdc_offset

@@ -30,7 +30,7 @@ fields as (
 
     select
         bronze_table,
-        explode(_cdc_unknown_fields) as field,
+        explode(_cdc_unknown_fields) as field_name,
         'unknown' as kind,
         _cdc_partition,
         _cdc_offset,
@@ -42,7 +42,7 @@ fields as (
 
     select
         bronze_table,
-        explode(_cdc_missing_fields) as field,
+        explode(_cdc_missing_fields) as field_name,
         'missing' as kind,
         _cdc_partition,
         _cdc_offset,
@@ -67,7 +67,7 @@ final as (
 
     select
         fields.bronze_table,
-        fields.field,
+        fields.field_name,
         fields.kind,
         count(*) as message_count,
         min_by(fields._cdc_partition, struct(fields._ingested_at, fields._cdc_offset)) as _cdc_partition,
@@ -75,7 +75,7 @@ final as (
         min(fields._ingested_at) as _ingested_at
     from fields
     inner join newest_rows on fields.bronze_table = newest_rows.bronze_table
-    group by fields.bronze_table, fields.field, fields.kind
+    group by fields.bronze_table, fields.field_name, fields.kind
     having max(fields._ingested_at) = max(newest_rows._ingested_at)
 
 )

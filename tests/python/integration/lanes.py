@@ -40,7 +40,7 @@ class Table:
 
     Attributes:
         name: in Postgres, and so of the topic and in Bronze.
-        key: the primary key, as the macros take it.
+        key: the primary key by Silver's names, as the macros take it.
         columns: Silver's columns with their types, in order.
         definition: what stands between the parentheses of `create table`.
         replica_identity: `default` or `full`.
@@ -159,10 +159,11 @@ class Project:
         (self.bank / file).write_text(yaml.safe_dump({"models": models}, sort_keys=False))
 
     def _write_sql(self, table: Table) -> None:
-        # As it would be typed: one key is a name, several are a list.
-        key = f"'{table.key}'" if isinstance(table.key, str) else str(list(table.key))
+        key = _as_typed(table.key)
+        in_bank = [table.fields.get(name, name) for name in table.keys]
+        key_in_bank = _as_typed(in_bank[0] if isinstance(table.key, str) else in_bank)
         (self.bank / "base" / f"{table.base}.sql").write_text(
-            f"{{{{ decode_changes(source('bronze', '{table.name}'), key={key}) }}}}\n"
+            f"{{{{ decode_changes(source('bronze', '{table.name}'), key={key_in_bank}) }}}}\n"
         )
         (self.bank / f"{table.staging}.sql").write_text(
             f"{{{{ config(unique_key={key}) }}}}\n\n{{{{ current_state(ref('{table.base}'), key={key}) }}}}\n"
@@ -177,6 +178,11 @@ class Project:
             text, count = re.subn(r"(-- depends_on: .*\n)+", f"-- depends_on: {named}\n", file.read_text())
             if count:
                 file.write_text(text)
+
+
+def _as_typed(key: str | Sequence[str]) -> str:
+    """A key as one types it in a model: a name, or a list of several."""
+    return f"'{key}'" if isinstance(key, str) else str(list(key))
 
 
 class Lane:

@@ -250,13 +250,13 @@ def changed(added: Added) -> Changed:
 
 
 def test_drift_is_named_with_its_first_message(changed: Changed) -> None:
-    assert {(row["field"], row["kind"]) for row in changed.drift} == {
+    assert {(row["field_name"], row["kind"]) for row in changed.drift} == {
         ("note", "unknown"),
         ("issued_in", "unknown"),
         ("country", "missing"),
         ("distance_km", "missing"),
     }
-    (note,) = (row for row in changed.drift if row["field"] == "note")
+    (note,) = (row for row in changed.drift if row["field_name"] == "note")
     assert (note["_cdc_partition"], note["_cdc_offset"]) == (0, changed.first_with_note)
     assert re.search(r"WARN 4 every_field_is_declared", changed.told), changed.told
 
