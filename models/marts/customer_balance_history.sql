@@ -85,11 +85,11 @@ account_changes as (
                 and struct(resets._ingested_at, resets._cdc_offset) < struct(earlier._ingested_at, earlier._cdc_offset)
             )
     inner join accounts on earlier.account_id = accounts.account_id
-    left anti join their_changes as found
+    left anti join their_changes as read_again
         on
-            earlier.account_id = found.account_id
-            and resets._cdc_lsn = found._cdc_lsn
-            and found._cdc_op = 'r'
+            earlier.account_id = read_again.account_id
+            and resets._cdc_lsn = read_again._cdc_lsn
+            and read_again._cdc_op = 'r'
 
 ),
 

@@ -70,11 +70,11 @@ not_in_silver as (
     select
         messages.bronze_table,
         messages.topic,
-        messages._cdc_partition as partition,
-        messages._cdc_offset as offset,
+        messages._cdc_partition as partition,  -- noqa: RF04
+        messages._cdc_offset as offset,  -- noqa: RF04
         messages._ingested_at as ingested_at,
-        messages.message_key as key,
-        messages.message_value as value
+        messages.message_key as key,  -- noqa: RF04
+        messages.message_value as value  -- noqa: RF04
     from messages
     inner join known_until
         on

@@ -12,11 +12,11 @@ quarantined as (
 
         select
             '{{ base.bronze_table }}' as bronze_table,
-            _cdc_message.topic as topic,
+            _cdc_message['topic'] as topic,
             _cdc_error as reason,
             -- As text to be read; bytes that are no text show as a replacement character. Bronze has the bytes.
-            make_valid_utf8(cast(_cdc_message.key as string)) as message_key,
-            make_valid_utf8(cast(_cdc_message.value as string)) as message_value,
+            make_valid_utf8(cast(_cdc_message['key'] as string)) as message_key,
+            make_valid_utf8(cast(_cdc_message['value'] as string)) as message_value,
             _cdc_partition,
             _cdc_offset,
             _ingested_at,
