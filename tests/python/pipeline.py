@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -128,6 +128,24 @@ class Stack:
         (row,) = self.rows(query)
         (value,) = row.values()
         return value
+
+    def send(self, topic: str, messages: Sequence[tuple[bytes | None, bytes | None]]) -> None:
+        """Put messages on a topic, in order; each is a key and a value."""
+        # A bytearray, as Spark Connect takes bytes for numbers.
+        rows = [
+            (number, *(None if part is None else bytearray(part) for part in message))
+            for number, message in enumerate(messages)
+        ]
+        (
+            self.spark.createDataFrame(rows, "number int, key binary, value binary")
+            .coalesce(1)
+            .sortWithinPartitions("number")
+            .select("key", "value")
+            .write.format("kafka")
+            .option("kafka.bootstrap.servers", self.environment["KAFKA_BOOTSTRAP_SERVERS"])
+            .option("topic", topic)
+            .save()
+        )
 
     def service(self, name: str) -> dict[str, Any]:
         """What the supervisor knows of a service: `pid`, `statename` and more."""

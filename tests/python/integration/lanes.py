@@ -267,21 +267,7 @@ class Lane:
 
     def send(self, table: str, messages: Sequence[tuple[bytes | None, bytes | None]]) -> None:
         """Put messages on a table's topic, in order; each is a key and a value."""
-        # A bytearray, as Spark Connect takes bytes for numbers.
-        rows = [
-            (number, *(None if part is None else bytearray(part) for part in message))
-            for number, message in enumerate(messages)
-        ]
-        (
-            self.stack.spark.createDataFrame(rows, "number int, key binary, value binary")
-            .coalesce(1)
-            .sortWithinPartitions("number")
-            .select("key", "value")
-            .write.format("kafka")
-            .option("kafka.bootstrap.servers", self.stack.environment["KAFKA_BOOTSTRAP_SERVERS"])
-            .option("topic", self.topic(table))
-            .save()
-        )
+        self.stack.send(self.topic(table), messages)
 
     def ingest(self, *, max_offsets_per_trigger: int | None = None) -> dict[str, int]:
         """Land what is on the topics, and return how many messages of each Bronze table that were.

@@ -106,24 +106,6 @@ class Added:
         query = f"select {', '.join(names)} from silver.stg_bank__cards where not is_deleted"
         return self.stack.rows(query)
 
-    def send(self, messages: list[tuple[bytes | None, bytes | None]]) -> None:
-        """Put messages on the table's topic, in order."""
-        rows = [(number, *map(_bytes, message)) for number, message in enumerate(messages)]
-        (
-            self.stack.spark.createDataFrame(rows, "number int, key binary, value binary")
-            .coalesce(1)
-            .sortWithinPartitions("number")
-            .select("key", "value")
-            .write.format("kafka")
-            .option("kafka.bootstrap.servers", self.stack.environment["KAFKA_BOOTSTRAP_SERVERS"])
-            .option("topic", "bank.public.cards")
-            .save()
-        )
-
-
-def _bytes(value: bytes | None) -> bytearray | None:
-    return None if value is None else bytearray(value)
-
 
 @pytest.fixture(scope="module")
 def added(stack: Stack, after_the_snapshot: Round) -> Added:
@@ -215,7 +197,7 @@ TESTS += ["every_field_is_declared", "no_message_is_in_quarantine"]
 def changed(added: Added) -> Changed:
     added.play("cards_changes.psql")
     added.stack.wait_until_captured()
-    added.send([(key, value) for key, value, _ in POISON] + MARKERS)
+    added.stack.send("bank.public.cards", [(key, value) for key, value, _ in POISON] + MARKERS)
     added.land()
     told = added.dbt("build", "--select", "base_bank__card_changes+", *TESTS)
     drift = added.stack.rows("select * from silver.schema_drift where bronze_table = 'cards'")

@@ -43,19 +43,7 @@ class Lane:
 
     def send(self, topic: str, values: Sequence[str | None]) -> None:
         """Put values on a topic, each under the key `k`, in order; None is a tombstone."""
-        rows = [(number, value) for number, value in enumerate(values)]
-        messages = (
-            self.stack.spark.createDataFrame(rows, "number int, value string")
-            .coalesce(1)
-            .sortWithinPartitions("number")
-        )
-        (
-            messages.selectExpr("'k' as key", "value")
-            .write.format("kafka")
-            .option("kafka.bootstrap.servers", self.stack.environment["KAFKA_BOOTSTRAP_SERVERS"])
-            .option("topic", self.prefix + topic)
-            .save()
-        )
+        self.stack.send(self.prefix + topic, [(b"k", None if value is None else value.encode()) for value in values])
 
     def ingest(self, *options: str) -> dict[str, int]:
         return self.stack.ingest(*options, environment=self.environment)
