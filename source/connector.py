@@ -34,15 +34,23 @@ def register_connector(connect_url: str, config: Mapping[str, str] | None = None
     """
     file = _file()
     tables = ",".join(f"public.{table}" for table in REPLICA_IDENTITY)
-    settings = {**file["config"], "table.include.list": tables, **(config or {})}
-    url = f"{connect_url.rstrip('/')}/connectors/{settings.get('name', file['name'])}"
+    settings = {"name": file["name"], **file["config"], "table.include.list": tables, **(config or {})}
+    url = f"{connect_url.rstrip('/')}/connectors/{settings['name']}"
     deadline = time.monotonic() + timeout
 
+    known = _call("GET", url)
+    if known.ok and known.json()["config"] != settings:
+        # Or its task would go on for a while as it is, and could take a signal for a table that it doesn't know.
+        _call("PUT", f"{url}/stop")
+        while _states(url) != {"STOPPED", "NO TASK"}:
+            _sleep_until(deadline, "The connector does not stop to take new settings")
     while (response := _call("PUT", f"{url}/config", settings)).status_code == requests.codes.conflict:
         # 409: the workers are just sharing out the work among them, which passes.
         _sleep_until(deadline, "Kafka Connect is still rebalancing")
     if not response.ok:
         raise SourceError(f"Kafka Connect refuses the connector: {_reason(response)}")
+    if known.ok:
+        _call("PUT", f"{url}/resume")
 
     # A task that failed before, say while Postgres was down, stays failed whatever its settings, until it is
     # told to restart. So the first failure seen is answered with a restart, and the one after that is final.

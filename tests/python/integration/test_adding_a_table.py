@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg.rows
 import pytest
-from pipeline import PROJECT, Stack
+from pipeline import PROJECT, Stack, wait_for
 from rounds import BANK, Round, paragraphs
 from truth import Rows, difference
 
@@ -65,6 +65,7 @@ class Added:
         """Do what one block of the page says."""
         if language == "sql" and not place:
             self.sql(block)
+            wait_for(self.is_told, "the incremental snapshot")
         elif not language:
             for line in block.splitlines():
                 self.command(line)
@@ -81,6 +82,17 @@ class Added:
                 before, found, after = file.read_text().partition(anchor[0] + "\n")
                 assert found, f"{path} has no {anchor[0]}"
                 file.write_text(before + found + block + after)
+
+    def is_told(self) -> bool:
+        """Whether each snapshot that was asked for has read its rows, which are few enough for one window."""
+        query = """
+            select bool_and(id in (
+                select data::json ->> 'correlationId' from debezium.signal where type = 'snapshot-window-close'
+            ))
+            from debezium.signal where type = 'execute-snapshot'
+        """
+        with self.stack.connect() as connection:
+            return connection.execute(query).fetchone() == (True,)
 
     def command(self, line: str) -> None:
         if line == "make ingest":

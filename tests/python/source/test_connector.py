@@ -15,6 +15,7 @@ RUNNING = {"connector": {"state": "RUNNING"}, "tasks": [{"id": 0, "state": "RUNN
 TRACE = "org.postgresql.util.PSQLException: FATAL: no slot\n\tat somewhere"
 FAILED = {"connector": {"state": "RUNNING"}, "tasks": [{"id": 0, "state": "FAILED", "trace": TRACE}]}
 STARTING = {"connector": {"state": "RUNNING"}, "tasks": []}
+STOPPED = {"connector": {"state": "STOPPED"}, "tasks": []}
 
 
 class Connect(ThreadingHTTPServer):
@@ -64,7 +65,10 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     server.server_close()
 
 
+GET = "GET /connectors/bank"
 PUT = "PUT /connectors/bank/config"
+STOP = "PUT /connectors/bank/stop"
+RESUME = "PUT /connectors/bank/resume"
 STATUS = "GET /connectors/bank/status"
 RESTART = "POST /connectors/bank/restart?includeTasks=true&onlyFailed=true"
 
@@ -76,10 +80,31 @@ def test_waits_until_the_task_runs(connect: Connect) -> None:
     }
     register_connector(connect.url, {"slot.name": "another"})
     calls = [call for call, _ in connect.asked]
-    assert calls == [PUT, PUT, STATUS, STATUS, STATUS]
-    sent = connect.asked[0][1]
+    assert calls == [GET, PUT, PUT, STATUS, STATUS, STATUS]
+    sent = connect.asked[1][1]
     assert sent["slot.name"] == "another"
     assert sent["database.password"] == "${env:CAPTURE_PASSWORD}"
+
+
+def test_new_settings_wait_for_the_end_of_the_task_that_has_the_old(connect: Connect) -> None:
+    connect.answers = {
+        GET: [(200, {"config": {"slot.name": "old"}})],
+        STOP: [(202, None)],
+        STATUS: [(200, RUNNING), (200, STOPPED), (200, RUNNING)],
+        PUT: [(200, {})],
+        RESUME: [(202, None)],
+    }
+    register_connector(connect.url)
+    calls = [call for call, _ in connect.asked]
+    assert calls == [GET, STOP, STATUS, STATUS, PUT, RESUME, STATUS]
+
+
+def test_a_connector_with_the_same_settings_goes_on(connect: Connect) -> None:
+    connect.answers = {PUT: [(201, {})], STATUS: [(200, RUNNING)], RESUME: [(202, None)]}
+    register_connector(connect.url)
+    connect.answers[GET] = [(200, {"config": connect.asked[1][1]})]
+    register_connector(connect.url)
+    assert STOP not in [call for call, _ in connect.asked]
 
 
 def test_a_task_that_failed_before_is_restarted(connect: Connect) -> None:
@@ -113,7 +138,7 @@ def test_a_connector_that_never_runs_is_given_up(connect: Connect) -> None:
 def test_the_connector_and_the_database_agree(bank: str, capture: str, connect: Connect) -> None:
     connect.answers = {PUT: [(200, {})], STATUS: [(200, RUNNING)]}
     register_connector(connect.url)
-    _, config = connect.asked[0]
+    _, config = connect.asked[1]
     migrate(bank)
     with psycopg.connect(capture, autocommit=True) as connection:
         rows = connection.execute(
