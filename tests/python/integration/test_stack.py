@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -70,6 +71,13 @@ def test_everything_listens_on_loopback_only(stack: Stack) -> None:
         with socket.socket() as other:
             other.settimeout(1)
             assert other.connect_ex((own, port)) != 0, f"{service} can be reached from elsewhere"
+
+
+def test_connects_log_tells_what_debezium_does_and_no_secret(stack: Stack) -> None:
+    logs = [stack.home.logs / name for name in ("connect.log", "connect.log.1")]
+    text = "".join(log.read_text() for log in logs if log.exists())
+    assert re.search(r"INFO +i\.d\.", text), text[-2000:]
+    assert not [name for name, secret in stack.home.secrets().items() if secret in text]
 
 
 def test_a_usual_port_that_was_taken_was_left_alone(stack: Stack) -> None:
