@@ -4,7 +4,7 @@
     {%- set columns = declared_columns(of=changes.identifier) -%}
     {%- set keys = [key] if key is string else key -%}
     {%- set values = columns | rejectattr('name', 'in', keys) | list -%}
-    {%- set rare = rarities(changes) -%}
+    {%- set rare = rarities(changes, keys) -%}
     {%- set metadata = ['_cdc_op', '_cdc_lsn', '_cdc_commit_lsn', '_cdc_committed_at', '_cdc_partition', '_cdc_offset', '_ingested_at'] -%}
     with{{ ' recursive' if rare.renames }}
 
@@ -24,9 +24,13 @@
 
     ),
 
+    {%- if rare.late %}
+
+    {{ retold_changes(keys) }},
+    {%- endif %}
     {%- if rare.renames %}
 
-    {{ complete_changes(columns, keys) }},
+    {{ complete_changes(columns, keys, 'retold_changes' if rare.late else 'new_changes') }},
     {%- endif %}
 
     placed as (
@@ -92,14 +96,14 @@
         from newest
         {%- if is_incremental() %}
         left join existing on {{ same_key(keys, 'newest', 'existing') }}
-        -- What is not newer than the row that is there changes nothing.
+        -- What is older than the row that is there changes nothing. As old is a row that is told anew.
         where
             existing.{{ keys[0] }} is null
             or case
                 when newest.change._cdc_partition = existing._cdc_partition
                     then struct(newest.change._ingested_at, newest.change._cdc_offset)
-                        > struct(existing._ingested_at, existing._cdc_offset)
-                else newest.clock > struct(existing._cdc_commit_lsn, existing._cdc_lsn)
+                        >= struct(existing._ingested_at, existing._cdc_offset)
+                else newest.clock >= struct(existing._cdc_commit_lsn, existing._cdc_lsn)
             end
         {%- endif %}
 
@@ -169,24 +173,67 @@
 {%- endmacro %}
 
 {#- What the new changes hold that is rare, and would make the query slow to plan: a dict of whether there are `renames`, rows that
-    brought large values along to a new primary key, and `resets`. -#}
-{% macro rarities(changes) -%}
+    brought large values along to a new primary key, `resets`, and `late` ones: changes that came after newer ones of their row, or a
+    row that still lacks a value that it brought along. Both need two partitions, of which one was behind. -#}
+{% macro rarities(changes, keys) -%}
     {%- if not execute or load_relation(changes) is none -%}
-        {{ return({'renames': false, 'resets': false}) }}
+        {{ return({'renames': false, 'resets': false, 'late': false}) }}
     {%- endif -%}
     {%- set query -%}
-        select
-            coalesce(max(_cdc_op = 'c' and _cdc_unavailable is not null), false) as renames,
-            coalesce(max(_cdc_reset is not null), false) as resets
-        from {{ changes }}
-        where
-            (_cdc_unavailable is not null or _cdc_reset is not null)
+        with
+
+        new_changes as (
+
+            select * from {{ changes }}
             {%- if is_incremental() %}
-            and {{ newer_than_this() }}
+            where {{ newer_than_this() }}
             {%- endif %}
+
+        ),
+
+        found as (
+
+            select
+                _cdc_op = 'c' and _cdc_unavailable is not null as renames,
+                _cdc_reset is not null as resets,
+                false as late
+            from new_changes
+            where _cdc_unavailable is not null or _cdc_reset is not null
+            {%- if is_incremental() %}
+
+            union all
+
+            select
+                true as renames,
+                false as resets,
+                true as late
+            from ({{ keys_of_late_changes(keys) }})
+
+            union all
+
+            select
+                true as renames,
+                false as resets,
+                true as late
+            from {{ changes }} as renamed
+            inner join {{ this }} as existing on {{ same_key(keys, 'renamed', 'existing') }}
+            where
+                renamed._cdc_op = 'c'
+                and renamed._cdc_unavailable is not null
+                and existing._cdc_unavailable is not null
+                and exists (select 1 from new_changes)
+            {%- endif %}
+
+        )
+
+        select
+            coalesce(max(renames), false) as renames,
+            coalesce(max(resets), false) as resets,
+            coalesce(max(late), false) as late
+        from found
     {%- endset -%}
     {%- set found = run_query(query).rows[0] -%}
-    {{ return({'renames': found[0], 'resets': found[1]}) }}
+    {{ return({'renames': found[0], 'resets': found[1], 'late': found[2]}) }}
 {%- endmacro %}
 
 {#- Condition on a change: it leaves out this column's value, which is large and was left as it was. -#}
@@ -219,17 +266,17 @@
     )
 {%- endmacro %}
 
-{#- CTEs that end in `complete_changes`: the new changes, with the large values that a row brought along to a new primary key. Debezium
+{#- CTEs that end in `complete_changes`: the changes of a CTE, with the large values that a row brought along to a new primary key. Debezium
     tells an update of the key as a delete of the old and a create of the new, with one place in the log, and the create leaves out
     what the update left as it was. It was told under the old key, or one before that. -#}
-{% macro complete_changes(columns, keys) -%}
+{% macro complete_changes(columns, keys, new_changes) -%}
     {%- set large_values = [] -%}
     {%- for column in columns if is_toastable(column) and column.name not in keys -%}
         {%- do large_values.append(column) -%}
     {%- endfor -%}
     new_renames as (
 
-        select _cdc_change_id from new_changes
+        select _cdc_change_id from {{ new_changes }}
         where
             _cdc_op = 'c'
             and _cdc_unavailable is not null
@@ -346,8 +393,49 @@
                 new_changes._cdc_unavailable,
                 nullif(array_except(new_changes._cdc_unavailable, carried.column_names), array())
             ) as _cdc_unavailable
-        from new_changes
+        from {{ new_changes }} as new_changes
         left join carried on new_changes._cdc_change_id = carried._cdc_change_id
+
+    )
+{%- endmacro %}
+
+{#- Keys of the rows to which `new_changes` has a change that is older than the row is: on another partition, which was behind. -#}
+{% macro keys_of_late_changes(keys) -%}
+    select {{ key_columns(keys, 'late.') }}
+    from new_changes as late
+    inner join {{ this }} as existing on {{ same_key(keys, 'late', 'existing') }}
+    where
+        late._cdc_partition <> existing._cdc_partition
+        and struct(late._cdc_commit_lsn, late._cdc_lsn) < struct(existing._cdc_commit_lsn, existing._cdc_lsn)
+{%- endmacro %}
+
+{#- CTEs that end in `retold_changes`: the new changes, and all the earlier ones of each row for which one came late, as it may tell a large
+    value that a newer one left out, or which brought values along from another key, as that one may have come late. -#}
+{% macro retold_changes(keys) -%}
+    retold_keys as (
+
+        {{ keys_of_late_changes(keys) }}
+
+        union
+
+        select {{ key_columns(keys) }}
+        from all_changes
+        where
+            _cdc_op = 'c'
+            and _cdc_unavailable is not null
+
+    ),
+
+    retold_changes as (
+
+        select * from new_changes
+
+        union all
+
+        select all_changes.*
+        from all_changes
+        left semi join retold_keys on {{ same_key(keys, 'all_changes', 'retold_keys') }}
+        where not {{ newer_than_this() }}
 
     )
 {%- endmacro %}

@@ -12,6 +12,7 @@ import pytest
 from histories import plan
 from lanes import lane
 from pipeline import Stack
+from redelivery import DELIVERED, Redelivery
 from trial import LETTERS, PAYMENTS, Trial
 
 SEED = int(os.environ.get("SEED", "1"))
@@ -22,7 +23,7 @@ ALONE = os.environ.get("HISTORY")
 
 @pytest.fixture(scope="module")
 def trial(stack: Stack) -> Iterator[Trial]:
-    with lane(stack, "histories", [LETTERS, PAYMENTS]) as one:
+    with lane(stack, "histories", [LETTERS, PAYMENTS, DELIVERED]) as one:
         # Number 0 is nobody's: it has the rows that are there while a table is emptied.
         numbers = [int(ALONE)] if ALONE else list(range(1, COUNT + 1))
         trial = Trial(one, plan(SEED, ROUNDS), numbers)
@@ -33,3 +34,10 @@ def trial(stack: Stack) -> Iterator[Trial]:
 def test_silver_and_its_changes_are_what_happened_in_postgres(trial: Trial) -> None:
     print(trial.figures)
     assert not trial.differences, trial.report()
+
+
+def test_every_order_and_batching_of_kafka_ends_in_the_same_state(trial: Trial) -> None:
+    redelivery = Redelivery(trial, shapes=15, samples=15)
+    wrong = redelivery.run()
+    print(f"{len(redelivery.variants)} deliveries: {len(wrong)} end wrong")
+    assert not wrong, "\n\n".join(list(wrong.values())[:5])
