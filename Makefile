@@ -4,6 +4,7 @@ RATE ?= 10
 LENGTH ?= 60
 SEED ?= 1
 HISTORIES ?= 200
+ROUNDS ?= 3
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -65,8 +66,8 @@ lint: setup ## Python's style and types
 test: setup lint ## everything, on a stack of its own
 	@$(BIN)/python -m pytest
 
-fuzz: setup ## random histories through the whole chain: HISTORIES=200 SEED=1
-	@HISTORIES=$(HISTORIES) SEED=$(SEED) $(BIN)/python -m pytest -s tests/python/integration/test_histories.py
+fuzz: setup ## random histories through the whole chain: HISTORIES=200 SEED=1 ROUNDS=3 (runs of dbt)
+	@HISTORIES=$(HISTORIES) ROUNDS=$(ROUNDS) SEED=$(SEED) $(BIN)/python -m pytest -s tests/python/integration/test_histories.py
 
 lock: setup ## renew requirements.lock and local/jars.sha256
 	@$(BIN)/python -m pip install --quiet uv

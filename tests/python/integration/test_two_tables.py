@@ -59,7 +59,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(stack: Stack) -> Iterator[Built]:
-    """The figures of Postgres and of dbt, after `dbt build`, and after changes and `dbt run` of what they come to."""
+    """The figures of Postgres and of dbt, after `dbt run`, and after changes and another of what they come to."""
     plain = replace(
         stack,
         work=stack.work / "plain",
@@ -81,7 +81,7 @@ def built(stack: Stack) -> Iterator[Built]:
         source.migrate(plain.database_url, upto="0001")
         names = {"name": "plain", "topic.prefix": "plain", "slot.name": "plain", "database.dbname": "plain"}
         source.register_connector(stack.environment["CONNECT_URL"], names)
-        first = figures(plain, "build")
+        first = figures(plain, "run")
         with plain.connect() as connection:
             connection.execute(CHANGES)
         second = figures(plain, "run", "--select", "+popular_products", "+stg_bank__checking_accounts")
