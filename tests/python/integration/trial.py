@@ -299,7 +299,8 @@ class Trial:
         failed = dict.fromkeys((difference.number, difference.table) for difference in self.differences)
         for number, table in list(failed)[:most]:
             lines.append(script(number, self.plan, rounds=self.figures.runs, table=table))
-            lines.append(f"-- To repeat it alone: make fuzz SEED={self.plan.seed} HISTORY={number}")
+            alone = f"SEED={self.plan.seed} ROUNDS={len(self.plan.rounds)} HISTORY={number}"
+            lines.append(f"-- To repeat it alone: make fuzz {alone}")
         return "\n\n".join([str(self.figures), *lines])
 
 
