@@ -180,60 +180,41 @@
         {{ return({'renames': false, 'resets': false, 'late': false}) }}
     {%- endif -%}
     {%- set query -%}
-        with
-
-        new_changes as (
-
-            select * from {{ changes }}
-            {%- if is_incremental() %}
-            where {{ newer_than_this() }}
-            {%- endif %}
-
-        ),
-
-        found as (
-
-            select
-                _cdc_op = 'c' and _cdc_unavailable is not null as renames,
-                _cdc_reset is not null as resets,
-                false as late
-            from new_changes
-            where _cdc_unavailable is not null or _cdc_reset is not null
-            {%- if is_incremental() %}
-
-            union all
-
-            select
-                true as renames,
-                false as resets,
-                true as late
-            from ({{ keys_of_late_changes(keys) }})
-
-            union all
-
-            select
-                true as renames,
-                false as resets,
-                true as late
-            from {{ changes }} as renamed
-            inner join {{ this }} as existing on {{ same_key(keys, 'renamed', 'existing') }}
-            where
-                renamed._cdc_op = 'c'
-                and renamed._cdc_unavailable is not null
-                and existing._cdc_unavailable is not null
-                and exists (select 1 from new_changes)
-            {%- endif %}
-
-        )
-
         select
-            coalesce(max(renames), false) as renames,
-            coalesce(max(resets), false) as resets,
-            coalesce(max(late), false) as late
-        from found
+            count(*) > 0 as is_any,
+            coalesce(max(new_changes._cdc_op = 'c' and new_changes._cdc_unavailable is not null), false) as renames,
+            coalesce(max(new_changes._cdc_reset is not null), false) as resets,
+            {%- if is_incremental() %}
+            coalesce(max({{ is_late('new_changes', 'existing') }}), false) as late
+        from {{ changes }} as new_changes
+        left join {{ this }} as existing on {{ same_key(keys, 'new_changes', 'existing') }}
+        where new_changes.{{ newer_than_this() }}
+            {%- else %}
+            false as late
+        from {{ changes }} as new_changes
+            {%- endif %}
     {%- endset -%}
     {%- set found = run_query(query).rows[0] -%}
-    {{ return({'renames': found[0], 'resets': found[1], 'late': found[2]}) }}
+    {%- set late = found['late'] or (is_incremental() and found['is_any'] and lacks_what_was_brought_along(changes, keys)) -%}
+    {{ return({'renames': found['renames'] or late, 'resets': found['resets'], 'late': late}) }}
+{%- endmacro %}
+
+{#- Whether a row of the model lacks a value that it brought along to a new primary key: a new change may tell it. -#}
+{% macro lacks_what_was_brought_along(changes, keys) -%}
+    {%- if not run_query('select 1 from ' ~ this ~ ' where _cdc_unavailable is not null limit 1').rows -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- set query -%}
+        select 1
+        from {{ this }} as existing
+        inner join {{ changes }} as renamed on {{ same_key(keys, 'existing', 'renamed') }}
+        where
+            existing._cdc_unavailable is not null
+            and renamed._cdc_op = 'c'
+            and renamed._cdc_unavailable is not null
+        limit 1
+    {%- endset -%}
+    {{ return(run_query(query).rows | length > 0) }}
 {%- endmacro %}
 
 {#- Condition on a change: it leaves out this column's value, which is large and was left as it was. -#}
@@ -399,14 +380,10 @@
     )
 {%- endmacro %}
 
-{#- Keys of the rows to which `new_changes` has a change that is older than the row is: on another partition, which was behind. -#}
-{% macro keys_of_late_changes(keys) -%}
-    select {{ key_columns(keys, 'late.') }}
-    from new_changes as late
-    inner join {{ this }} as existing on {{ same_key(keys, 'late', 'existing') }}
-    where
-        late._cdc_partition <> existing._cdc_partition
-        and struct(late._cdc_commit_lsn, late._cdc_lsn) < struct(existing._cdc_commit_lsn, existing._cdc_lsn)
+{#- Condition that a new change is older than the row that is there: on another partition, which was behind. -#}
+{% macro is_late(change, existing) -%}
+    {{ change }}._cdc_partition <> {{ existing }}._cdc_partition
+    and struct({{ change }}._cdc_commit_lsn, {{ change }}._cdc_lsn) < struct({{ existing }}._cdc_commit_lsn, {{ existing }}._cdc_lsn)
 {%- endmacro %}
 
 {#- CTEs that end in `retold_changes`: the new changes, and all the earlier ones of each row for which one came late, as it may tell a large
@@ -414,7 +391,10 @@
 {% macro retold_changes(keys) -%}
     retold_keys as (
 
-        {{ keys_of_late_changes(keys) }}
+        select {{ key_columns(keys, 'new_changes.') }}
+        from new_changes
+        inner join {{ this }} as existing on {{ same_key(keys, 'new_changes', 'existing') }}
+        where {{ is_late('new_changes', 'existing') }}
 
         union
 

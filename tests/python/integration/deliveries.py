@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
-# Runs of dbt, and micro-batches of ingestion before each.
-BATCHES = 3
-LANDINGS = 2 * BATCHES
+# Micro-batches of ingestion before each run of dbt, which makes one batch of them.
+LANDINGS = 2
 
 
 @dataclass(frozen=True)
@@ -27,36 +26,38 @@ class Place:
 
     @property
     def batch(self) -> int:
-        return self.landing * BATCHES // LANDINGS
+        return self.landing // LANDINGS
 
     def __str__(self) -> str:
         return f"change {self.change} in run {self.batch + 1} (partition {self.partition}, offset {self.offset})"
 
 
-def of_one_row(count: int, rng: random.Random) -> Iterator[list[Place]]:
-    """Every delivery of a row's changes in up to three batches, from one partition or two; as many with resent ones.
+def of_one_row(count: int, batches: int, rng: random.Random) -> Iterator[list[Place]]:
+    """Every delivery of a row's changes in some batches, from one partition or two; as many with resent ones.
 
     Args:
         count: how many changes.
+        batches: in how many at most.
         rng: which micro-batch of a batch, and what is sent again.
     """
     for switch in range(1, count + 1):
         before, after = list(range(switch)), list(range(switch, count))
-        for old in combinations_with_replacement(range(BATCHES), len(before)):
-            for new in combinations_with_replacement(range(BATCHES), len(after)):
+        for old in combinations_with_replacement(range(batches), len(before)):
+            for new in combinations_with_replacement(range(batches), len(after)):
                 yield [*_partition(0, before, _within(old, rng)), *_partition(1, after, _within(new, rng))]
                 # The connector crashes at some time after it began with the new partition, and goes back some changes.
                 crash = rng.randint(switch, count)
                 resent = [*range(switch, crash), *range(rng.randint(switch, crash), crash), *range(crash, count)]
-                later = sorted(rng.choices(range(LANDINGS), k=len(resent)))
+                later = sorted(rng.choices(range(batches * LANDINGS), k=len(resent)))
                 yield first_sightings([*_partition(0, before, _within(old, rng)), *_partition(1, resent, later)])
 
 
-def of_many_rows(rows: Sequence[object], rng: random.Random) -> list[Place]:
+def of_many_rows(rows: Sequence[object], batches: int, rng: random.Random) -> list[Place]:
     """A delivery at random of the changes of several rows.
 
     Args:
         rows: the row of each change, in the order of the changes.
+        batches: in how many at most.
         rng: where they are and when they land.
     """
     growth = rng.randint(0, len(rows))
@@ -67,7 +68,7 @@ def of_many_rows(rows: Sequence[object], rng: random.Random) -> list[Place]:
     places = []
     for partition, changes in partitions.items():
         # Mostly a partition is read to its end in a few pieces.
-        landings = rng.choices(range(LANDINGS), k=rng.randint(1, LANDINGS))
+        landings = rng.choices(range(batches * LANDINGS), k=rng.randint(1, batches * LANDINGS))
         places += _partition(partition, changes, sorted(rng.choices(landings, k=len(changes))))
     return places
 
@@ -82,8 +83,7 @@ def first_sightings(places: Sequence[Place]) -> list[Place]:
 
 def _within(batches: Sequence[int], rng: random.Random) -> list[int]:
     """A micro-batch within each batch, in order."""
-    each = LANDINGS // BATCHES
-    return sorted(batch * each + rng.randrange(each) for batch in batches)
+    return sorted(batch * LANDINGS + rng.randrange(LANDINGS) for batch in batches)
 
 
 def _partition(partition: int, changes: Sequence[int], landings: Sequence[int]) -> list[Place]:

@@ -1,6 +1,6 @@
 """Decoded changes of a trial, put to the staging model in the orders and batchings in which Kafka could deliver them.
 
-Each variant has keys of its own, so that thousands share three runs of dbt.
+Each variant has keys of its own, so that thousands share the runs of dbt.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
-from deliveries import BATCHES, LANDINGS, Place, of_many_rows, of_one_row
+from deliveries import LANDINGS, Place, of_many_rows, of_one_row
 from histories import SPAN
 from pyspark.sql import functions as F
 from trial import LETTERS, Trial, as_text, selected
@@ -50,12 +50,14 @@ class Redelivery:
 
     Args:
         trial: ended.
+        batches: runs of dbt.
         shapes: of how many kinds of a row's history every delivery is tried.
         samples: how many deliveries of all of a history's changes are tried.
     """
 
-    def __init__(self, trial: Trial, *, shapes: int, samples: int) -> None:
+    def __init__(self, trial: Trial, *, batches: int, shapes: int, samples: int) -> None:
         self.trial = trial
+        self.batches = batches
         self.lane = trial.lane
         self.rng = random.Random(f"redelivery {trial.plan.seed}")
         self.base = self.lane.stack.rows(
@@ -100,7 +102,7 @@ class Redelivery:
         for shape in self.some_of(stretches, shapes):
             changes = [change for change, _ in stretches[shape]]
             wanted = {changes[-1]["id"]: self.after_all(*stretches[shape][-1])}
-            for places in of_one_row(len(changes), self.rng):
+            for places in of_one_row(len(changes), self.batches, self.rng):
                 yield Variant(changes, places, wanted)
 
     def some_of(self, stretches: Mapping[str, Any], count: int) -> list[str]:
@@ -127,10 +129,10 @@ class Redelivery:
                 yield Variant(changes, of_many_rows([change["id"] for change in changes], self.rng), wanted)
 
     def run(self) -> dict[int, str]:
-        """Deliver all variants in three runs of dbt: what is wrong, by the variant's number."""
+        """Deliver all variants, a run of dbt for each batch: what is wrong, by the variant's number."""
         began = datetime.now(UTC)
-        resets = [(row["_cdc_change_id"], 0, self.rng.randrange(LANDINGS)) for row in self.emptied]
-        for batch in range(BATCHES):
+        resets = [(row["_cdc_change_id"], 0, self.rng.randrange(self.batches * LANDINGS)) for row in self.emptied]
+        for batch in range(self.batches):
             rows = [
                 (variant.changes[place.change]["_cdc_change_id"], number, place.partition, place.offset, place.landing)
                 for number, variant in enumerate(self.variants, start=1)
@@ -141,7 +143,7 @@ class Redelivery:
             rows += [
                 (change, number, 7, offset, landing)
                 for offset, (change, number, landing) in enumerate(resets)
-                if landing * BATCHES // LANDINGS == batch
+                if landing // LANDINGS == batch
             ]
             self.deliver(rows, began)
             self.lane.build("run", "--select", DELIVERED.staging)

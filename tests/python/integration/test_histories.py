@@ -37,7 +37,7 @@ def test_silver_and_its_changes_are_what_happened_in_postgres(trial: Trial) -> N
 
 
 def test_every_order_and_batching_of_kafka_ends_in_the_same_state(trial: Trial) -> None:
-    redelivery = Redelivery(trial, shapes=15, samples=15)
+    redelivery = Redelivery(trial, batches=ROUNDS, shapes=15, samples=15)
     wrong = redelivery.run()
     print(f"{len(redelivery.variants)} deliveries: {len(wrong)} end wrong")
     assert not wrong, "\n\n".join(list(wrong.values())[:5])
