@@ -126,7 +126,8 @@ class Redelivery:
             changes = [change for change in self.base if change["id"] in keys]
             wanted = {key: self.after_all(*states[key][-1]) for key in keys}
             for _ in range(samples):
-                yield Variant(changes, of_many_rows([change["id"] for change in changes], self.rng), wanted)
+                places = of_many_rows([change["id"] for change in changes], self.batches, self.rng)
+                yield Variant(changes, places, wanted)
 
     def run(self) -> dict[int, str]:
         """Deliver all variants, a run of dbt for each batch: what is wrong, by the variant's number."""
