@@ -303,11 +303,17 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
         name="spark",
         command=[
             JAVA,
-            "-Xmx2g",
+            "-Xmx3g",
             # A collector that works beside the queries, and one that is woken by the thousands of classes Spark
             # loads, take a tenth of the time of the few cores there are.
             "-XX:+UseParallelGC",
             "-XX:MetaspaceSize=512m",
+            # Ten times Java's own thresholds for compiling code to the utmost, which took two thirds of Spark's time in
+            # its first minutes: what plans a few queries and reads a few rows doesn't earn it.
+            "-XX:Tier4InvocationThreshold=50000",
+            "-XX:Tier4MinInvocationThreshold=6000",
+            "-XX:Tier4CompileThreshold=150000",
+            "-XX:Tier4BackEdgeThreshold=400000",
             "-Duser.timezone=UTC",
             f"-Dderby.system.home={folder}",
             f"-Dlog4j2.configurationFile={log_config(folder)}",

@@ -71,6 +71,7 @@ def built(stack: Stack) -> Iterator[Built]:
             "CHECKPOINTS": str(stack.work / "plain" / "checkpoints"),
             "DBT_SCHEMA": "plain",
         },
+        _spark=stack.spark,
     )
     superuser = local.superuser_url(stack.home)
     with stack.connect(superuser) as connection:
