@@ -293,6 +293,8 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
         # The defaults, 200 and 50, make every small table slow.
         "spark.sql.shuffle.partitions": cores,
         "spark.databricks.delta.snapshotPartitions": cores,
+        # A sort or aggregation takes a whole page for its first row: by default, tens of megabytes of heap.
+        "spark.buffer.pageSize": "2m",
     }
     conf = folder / "conf"
     conf.mkdir(parents=True, exist_ok=True)
@@ -303,7 +305,7 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
         name="spark",
         command=[
             JAVA,
-            "-Xmx3g",
+            "-Xmx2g",
             # A collector that works beside the queries, and one that is woken by the thousands of classes Spark
             # loads, take a tenth of the time of the few cores there are.
             "-XX:+UseParallelGC",

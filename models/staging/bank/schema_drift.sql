@@ -12,8 +12,10 @@ rows_seen as (
 
         select
             '{{ base.bronze_table }}' as bronze_table,
-            _cdc_unknown_fields,
-            _cdc_missing_fields,
+            explode_outer(concat(
+                transform(coalesce(_cdc_unknown_fields, array()), name -> struct(name, 'unknown' as kind)),
+                transform(coalesce(_cdc_missing_fields, array()), name -> struct(name, 'missing' as kind))
+            )) as field,
             _cdc_partition,
             _cdc_offset,
             _ingested_at
@@ -26,57 +28,47 @@ rows_seen as (
 
 ),
 
+-- Rows that are as declared are one group of their table, in which no field is named.
 fields as (
 
     select
         bronze_table,
-        explode(_cdc_unknown_fields) as field_name,
-        'unknown' as kind,
-        _cdc_partition,
-        _cdc_offset,
-        _ingested_at
+        field.name as field_name,
+        field.kind as kind,
+        count(*) as message_count,
+        min_by(_cdc_partition, struct(_ingested_at, _cdc_offset)) as _cdc_partition,
+        min_by(_cdc_offset, struct(_ingested_at, _cdc_offset)) as _cdc_offset,
+        min(_ingested_at) as _ingested_at,
+        max(_ingested_at) as newest_at
     from rows_seen
-    where _cdc_unknown_fields is not null
-
-    union all
-
-    select
-        bronze_table,
-        explode(_cdc_missing_fields) as field_name,
-        'missing' as kind,
-        _cdc_partition,
-        _cdc_offset,
-        _ingested_at
-    from rows_seen
-    where _cdc_missing_fields is not null
+    group by bronze_table, field
 
 ),
 
--- What only older rows have or lack was added to the table or taken from it, and is no drift any more.
-newest_rows as (
+with_newest_of_table as (
 
     select
-        bronze_table,
-        max(_ingested_at) as _ingested_at
-    from rows_seen
-    group by bronze_table
+        *,
+        max(newest_at) over (partition by bronze_table) as newest_of_table_at
+    from fields
 
 ),
 
 final as (
 
     select
-        fields.bronze_table,
-        fields.field_name,
-        fields.kind,
-        count(*) as message_count,
-        min_by(fields._cdc_partition, struct(fields._ingested_at, fields._cdc_offset)) as _cdc_partition,
-        min_by(fields._cdc_offset, struct(fields._ingested_at, fields._cdc_offset)) as _cdc_offset,
-        min(fields._ingested_at) as _ingested_at
-    from fields
-    inner join newest_rows on fields.bronze_table = newest_rows.bronze_table
-    group by fields.bronze_table, fields.field_name, fields.kind
-    having max(fields._ingested_at) = max(newest_rows._ingested_at)
+        bronze_table,
+        field_name,
+        kind,
+        message_count,
+        _cdc_partition,
+        _cdc_offset,
+        _ingested_at
+    from with_newest_of_table
+    -- What only older rows have or lack was added to the table or taken from it, and is no drift any more.
+    where
+        field_name is not null
+        and newest_at = newest_of_table_at
 
 )
 
