@@ -15,7 +15,7 @@ rows_seen as (
             explode_outer(concat(
                 transform(coalesce(_cdc_unknown_fields, array()), name -> struct(name, 'unknown' as kind)),
                 transform(coalesce(_cdc_missing_fields, array()), name -> struct(name, 'missing' as kind))
-            )) as field,
+            )) as drift,
             _cdc_partition,
             _cdc_offset,
             _ingested_at
@@ -33,15 +33,15 @@ fields as (
 
     select
         bronze_table,
-        field.name as field_name,
-        field.kind as kind,
+        drift['name'] as field_name,
+        drift['kind'] as kind,
         count(*) as message_count,
         min_by(_cdc_partition, struct(_ingested_at, _cdc_offset)) as _cdc_partition,
         min_by(_cdc_offset, struct(_ingested_at, _cdc_offset)) as _cdc_offset,
         min(_ingested_at) as _ingested_at,
         max(_ingested_at) as newest_at
     from rows_seen
-    group by bronze_table, field
+    group by bronze_table, drift
 
 ),
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
+from lanes import lane
 from pipeline import Stack
+from resets import ACCOUNTS, NOTES, Story, tell
 from rounds import (
     Bank,
     Demos,
@@ -112,3 +117,20 @@ def after_the_demo(bank: Bank, demos: Demos) -> Round:
     """Round four: what the demo made of all that."""
     assert demos.whole.returncode == 0, demos.whole.stdout + demos.whole.stderr
     return bank.look()
+
+
+@pytest.fixture(scope="session")
+def resets(stack: Stack) -> Iterator[Future[Story]]:
+    """The story of `resets.py`, which is told in the background: much of it is waiting.
+
+    No service may be killed before it has ended. Its session is its own: what others stop in theirs goes on.
+    """
+    with lane(replace(stack, _spark=None), "resets", [ACCOUNTS, NOTES]) as one, ThreadPoolExecutor() as pool:
+        yield pool.submit(tell, one)
+
+
+@pytest.fixture(scope="session")
+def background(request: pytest.FixtureRequest) -> None:
+    """For tests that others can be prepared beside: what is to be run at all of these has begun."""
+    if any("resets" in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)):
+        request.getfixturevalue("resets")

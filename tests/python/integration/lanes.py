@@ -245,6 +245,17 @@ class Lane:
             },
         )
 
+    def tell_connector(self, method: str, path: str = "") -> None:
+        """Ask Kafka Connect's REST interface for something to be done with the lane's connector, if there is one."""
+        url = f"{self.stack.environment['CONNECT_URL']}/connectors/{self.name}{path}"
+
+        def is_done() -> bool:
+            response = requests.request(method, url, timeout=30)
+            # Refused (409) while the worker takes up another connector, which passes.
+            return response.ok or response.status_code == requests.codes.not_found
+
+        wait_for(is_done, f"{method} {url}")
+
     def connect(self, *, superuser: bool = False) -> psycopg.Connection[dict[str, Any]]:
         """A connection as the bank's owner, in UTC, where the tables' names stand alone; statements commit."""
         role = {"user": "postgres", "password": self.stack.home.secrets()["superuser"]} if superuser else {}
@@ -319,7 +330,7 @@ class Lane:
 
     def close(self) -> None:
         """Take everything away again but the topics."""
-        requests.delete(f"{self.stack.environment['CONNECT_URL']}/connectors/{self.name}", timeout=30)
+        self.tell_connector("DELETE")
         with self.connect(superuser=True) as connection:
             drop_slot(connection, self.name)
         self.sql(f"drop publication if exists {self.name}")

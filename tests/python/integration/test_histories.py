@@ -22,7 +22,7 @@ ALONE = os.environ.get("HISTORY")
 
 
 @pytest.fixture(scope="module")
-def trial(stack: Stack) -> Iterator[Trial]:
+def trial(stack: Stack, background: None) -> Iterator[Trial]:
     with lane(stack, "histories", [LETTERS, PAYMENTS, DELIVERED]) as one:
         # Number 0 is nobody's: it has the rows that are there while a table is emptied.
         numbers = [int(ALONE)] if ALONE else list(range(1, COUNT + 1))
