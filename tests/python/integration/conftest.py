@@ -9,9 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from lanes import lane
 from pipeline import Stack
-from resets import ACCOUNTS, NOTES, Story, tell
+from resets import Story, tell
 from rounds import (
     Bank,
     Demos,
@@ -125,8 +124,8 @@ def resets(stack: Stack) -> Iterator[Future[Story]]:
 
     No service may be killed before it has ended. Its session is its own: what others stop in theirs goes on.
     """
-    with lane(replace(stack, _spark=None), "resets", [ACCOUNTS, NOTES]) as one, ThreadPoolExecutor() as pool:
-        yield pool.submit(tell, one)
+    with ThreadPoolExecutor() as pool:
+        yield pool.submit(tell, replace(stack, _spark=None))
 
 
 @pytest.fixture(scope="session")

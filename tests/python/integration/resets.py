@@ -6,15 +6,17 @@ that was broken off come before it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from confluent_kafka.admin import AdminClient, NewPartitions
-from lanes import Lane, Table, drop_slot
-from pipeline import wait_for
+from lanes import Lane, Table, drop_slot, lane
+from pipeline import Stack, wait_for
 
 ACCOUNTS = Table(
     name="accounts",
@@ -45,9 +47,10 @@ insert into notes select n, 'note ' || n, {NOTE} from generate_series(1, 40) as 
 
 @dataclass
 class Story:
-    """What was found after each chapter."""
+    """What was found after each chapter, and the lane, until it is closed."""
 
     lane: Lane
+    close: Callable[[], None] = lambda: None
     differences: dict[str, str] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -116,27 +119,29 @@ class Story:
         shutil.rmtree(self.lane.checkpoints)
 
 
-def tell(lane: Lane) -> Story:
-    """All chapters, one after the other, on a lane that has the two tables."""
-    story = Story(lane)
-    story.play(FILL)
-    lane.capture()
-    story.end_chapter("a first snapshot")
+def tell(stack: Stack) -> Story:
+    """All chapters, one after the other, on a lane that stays open until the story is closed."""
+    with contextlib.ExitStack() as lanes:
+        story = Story(lanes.enter_context(lane(stack, "resets", [ACCOUNTS, NOTES])))
+        story.play(FILL)
+        story.lane.capture()
+        story.end_chapter("a first snapshot")
 
-    repeats_and_parts(story)
-    story.end_chapter("what is told again, or in part")
+        repeats_and_parts(story)
+        story.end_chapter("what is told again, or in part")
 
-    more_partitions(story)
-    story.end_chapter("more partitions")
+        more_partitions(story)
+        story.end_chapter("more partitions")
 
-    deleted_connector(story)
-    story.end_chapter("the connector was deleted")
+        deleted_connector(story)
+        story.end_chapter("the connector was deleted")
 
-    lost_slot_and_topics(story)
-    story.end_chapter("the slot and the topics were lost")
+        lost_slot_and_topics(story)
+        story.end_chapter("the slot and the topics were lost")
 
-    story.end_chapter("everything from the beginning", "run", "--full-refresh")
-    return story
+        story.end_chapter("everything from the beginning", "run", "--full-refresh")
+        story.close = lanes.pop_all().close
+        return story
 
 
 def repeats_and_parts(story: Story) -> None:

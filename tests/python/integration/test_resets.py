@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import closing
 
 import pytest
 from resets import ACCOUNTS, NOTES, Story
 
 
 @pytest.fixture(scope="module")
-def story(resets: Future[Story]) -> Story:
-    return resets.result()
+def story(resets: Future[Story]) -> Iterator[Story]:
+    with closing(resets.result()) as story:
+        yield story
 
 
 CHAPTERS = [
