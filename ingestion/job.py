@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +15,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from ingestion.config import Config, IngestionError
+from ingestion.config import Config
+from ingestion.errors import IngestionError
 from ingestion.schema import BRONZE_COLUMNS, to_bronze
 
 Progress = Callable[[str], None]
@@ -34,12 +37,17 @@ def ingest_available(spark: SparkSession, config: Config) -> list[Landed]:
     Raises:
         IngestionError: one or more topics could not be landed; the others were, to the end.
     """
-    queries = {topic: start_query(spark, config, topic, {"availableNow": True}) for topic in find_topics(spark, config)}
+    queries: dict[str, StreamingQuery] = {}
     landed, troubles = [], []
+    for topic in find_topics(spark, config):
+        try:
+            queries[topic] = start_query(spark, config, topic, {"availableNow": True})
+        except PySparkException as error:
+            troubles.append(explain(error, config, topic))
     for topic, query in queries.items():
         try:
             query.awaitTermination()
-            rows = sum(progress.numInputRows for progress in query.recentProgress)
+            rows = sum(source["numInputRows"] for progress in query.recentProgress for source in progress["sources"])
             landed.append(Landed(topic, config.table_of(topic), rows))
         except PySparkException as error:
             troubles.append(explain(error, config, topic))
@@ -80,14 +88,19 @@ def ingest_continuously(
         while not should_stop():
             if time.monotonic() >= next_look:
                 for topic in find_topics(spark, config):
-                    if topic not in queries:
+                    if topic in queries or topic in troubles:
+                        continue
+                    try:
                         queries[topic] = start_query(spark, config, topic, {"processingTime": every})
                         report(f"{topic} lands in {config.table_of(topic)}")
+                    except PySparkException as error:
+                        troubles[topic] = explain(error, config, topic)
+                        report(troubles[topic])
                 next_look = time.monotonic() + look_for_topics_every
             for topic, query in queries.items():
-                error = query.exception() if topic not in troubles else None
-                if error is not None:
-                    troubles[topic] = explain(error, config, topic)
+                ended = query.exception() if topic not in troubles else None
+                if ended is not None:
+                    troubles[topic] = explain(ended, config, topic)
                     report(troubles[topic])
             time.sleep(1)
     finally:
@@ -109,22 +122,41 @@ def find_ends(spark: SparkSession, config: Config) -> dict[str, dict[str, int]]:
     that starts at the end reads nothing, and its progress names every partition that the pattern found.
     """
     options = {**config.reader_options(), "startingOffsets": "latest"}
-    query = (
-        spark.readStream.format("kafka")
-        .options(**options)
-        .option("subscribePattern", re.escape(config.topic_prefix) + ".+")
-        .load()
-        .writeStream.format("noop")
-        .trigger(availableNow=True)
-        .start()
-    )
+    # A checkpoint of its own, new each time: an old one would have it read all that came since. Spark would choose a
+    # folder itself, but on Databricks' serverless compute it doesn't (TEMP_CHECKPOINT_LOCATION_NOT_SUPPORTED).
+    checkpoint = config.checkpoint_of(f"_finding_topics/{uuid.uuid4().hex}")
     try:
+        query = (
+            spark.readStream.format("kafka")
+            .options(**options)
+            .option("subscribePattern", re.escape(config.topic_prefix) + ".+")
+            .load()
+            .writeStream.format("noop")
+            .option("checkpointLocation", checkpoint)
+            .trigger(availableNow=True)
+            .start()
+        )
         query.awaitTermination()
+        progress = query.recentProgress
     except PySparkException as error:
         raise IngestionError(explain(error, config, f"{config.topic_prefix}*")) from error
-    # Where there is no topic at all, the offsets are JSON's null.
-    ends: dict[str, dict[str, int]] | None = json.loads(query.recentProgress[-1].sources[0].endOffset or "null")
-    return ends or {}
+    finally:
+        # Volumes are folders to Python, as the stack's is. Where it is out of sight, a few small files stay.
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    if not progress:
+        raise IngestionError(f"{config.topic_prefix}*: Spark doesn't say what it found on Kafka. Run this again.")
+    return offsets(progress[-1]["sources"][0]["endOffset"])
+
+
+def offsets(told: str | dict[str, dict[str, int]] | None) -> dict[str, dict[str, int]]:
+    """Offsets by topic and partition, from a query's progress; none where there is no topic.
+
+    Spark tells them in JSON. PySpark 4.0 and 4.1 have read it already over Spark Connect, and a session that isn't over
+    Connect writes Java's null in Python's way.
+    """
+    if isinstance(told, str):
+        told = None if told == "None" else json.loads(told)
+    return told or {}
 
 
 def not_landed(spark: SparkSession, config: Config) -> dict[str, int]:
@@ -149,8 +181,7 @@ def not_landed(spark: SparkSession, config: Config) -> dict[str, int]:
 def start_query(spark: SparkSession, config: Config, topic: str, trigger: dict[str, bool | str]) -> StreamingQuery:
     """Start the topic's query; Delta's sink and the checkpoint make each message land once."""
     table = config.table_of(topic)
-    spark.sql(f"create schema if not exists {config.schema}")
-    spark.sql(f"create table if not exists {table} ({BRONZE_COLUMNS}) using delta")
+    make_table(spark, config, table)
     messages = spark.readStream.format("kafka").options(**config.reader_options()).option("subscribe", topic).load()
     return (
         to_bronze(messages, ingested_at=F.current_timestamp())
@@ -160,6 +191,19 @@ def start_query(spark: SparkSession, config: Config, topic: str, trigger: dict[s
         .trigger(**trigger)  # type: ignore[arg-type]  # a dict of one keyword
         .toTable(table)
     )
+
+
+def make_table(spark: SparkSession, config: Config, table: str) -> None:
+    """Make the Bronze table, and its schema, where they are missing.
+
+    They are looked for first: Unity Catalog asks for the right to create even where there would be nothing to do
+    ("create schema if not exists": dbt-labs/dbt-fusion#258).
+    """
+    if spark.catalog.tableExists(table):
+        return
+    if not spark.catalog.databaseExists(config.schema_name):
+        spark.sql(f"create schema if not exists {config.schema_name}")
+    spark.sql(f"create table if not exists {table} ({BRONZE_COLUMNS}) using delta")
 
 
 def explain(error: PySparkException, config: Config, topic: str) -> str:
@@ -177,7 +221,37 @@ def explain(error: PySparkException, config: Config, topic: str) -> str:
             f"To go on with what Kafka still holds, remove {config.checkpoint_of(topic)} (what is landed already is "
             "recognised), then take a new snapshot of the table: see docs/runbook.md, 'Lost offsets'."
         )
+    if "SaslAuthenticationException" in text or "LoginException" in text:
+        return (
+            f"{topic}: the login to Kafka fails: {config.without_secrets(why_login_failed(text))}. "
+            "Look at --kafka-auth, and at its secrets in the secret scope or the environment."
+        )
+    if "SslAuthenticationException" in text or "SSLHandshakeException" in text:
+        return (
+            f"{topic}: no TLS comes about with Kafka at {config.bootstrap_servers}. If its certificate is a company's "
+            "own, give the authority's as ssl.truststore.certificates, with ssl.truststore.type=PEM."
+        )
+    unmade = "Failed to create new KafkaAdminClient" in text and "No resolvable bootstrap" not in text
+    if unmade and "TimeoutException" not in text:
+        # Its cause is not told: what can't be read as a login may be a piece of a password.
+        return (
+            f"{topic}: Kafka's client can't be made of its options. Look at those that begin with sasl. and ssl., in "
+            "--kafka-option, the secret scope and the environment."
+        )
     if "TimeoutException" in text or "Failed to create new KafkaAdminClient" in text:
         return f"{topic}: Kafka does not answer at {config.bootstrap_servers}. Is it up? For the local stack: make up"
     first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
-    return f"{topic}: {first}"
+    if "INFINITE_STREAMING_TRIGGER_NOT_SUPPORTED" in text:
+        first = "this compute has no continuous trigger. Run available-now again and again, in a continuous job."
+    return f"{topic}: {config.without_secrets(first)}"
+
+
+def why_login_failed(text: str) -> str:
+    """What Kafka's client says of it, in an error with its causes."""
+    answer = re.search(r"response code (\d+) [^\n]*token endpoint", text)
+    if answer:
+        return f"the token endpoint answers {answer[1]}"
+    if "retrieving token" in text:
+        return "the token endpoint doesn't answer, or with no token"
+    said = re.search(r"Authentication failed[^\n]*?(?=\.?\s*(?:SQLSTATE|\n|$))", text)
+    return said[0] if said else "Kafka's client can't make sense of it"

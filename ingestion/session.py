@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pyspark.sql import SparkSession
 
-from ingestion.config import IngestionError
+from ingestion.errors import IngestionError
 
 
 def spark_session() -> SparkSession:
@@ -17,7 +17,8 @@ def spark_session() -> SparkSession:
     Raises:
         IngestionError: nothing listens there.
     """
-    if "SPARK_REMOTE" in os.environ:
+    # Databricks' serverless compute sets the variable too, to a socket that its own PySpark knows ("unix:///…").
+    if os.environ.get("SPARK_REMOTE", "").startswith("sc://"):
         require_spark()
     return SparkSession.builder.getOrCreate()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from ingestion import Config, IngestionError
-from ingestion.__main__ import parse
 
 NEEDED = {"KAFKA_BOOTSTRAP_SERVERS": "one:9092,two:9092", "CHECKPOINTS": "/somewhere/checkpoints/"}
 LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required password='secret-word';"
@@ -31,6 +30,25 @@ def test_a_topic_has_a_table_and_a_checkpoint_of_its_own() -> None:
 def test_other_places_can_be_named() -> None:
     config = Config.from_environment({**NEEDED, "TOPIC_PREFIX": "shop.", "BRONZE_SCHEMA": "main.raw"})
     assert config.table_of("shop.Order-Lines") == "main.raw.order_lines"
+
+
+def test_names_are_quoted_where_sql_needs_it() -> None:
+    config = Config.from_environment({**NEEDED, "BRONZE_SCHEMA": "my-bank.raw"})
+    assert config.schema_name == "`my-bank`.raw"
+    assert config.table_of("bank.public.2fa_codes") == "`my-bank`.raw.`2fa_codes`"
+    assert Config.from_environment({**NEEDED, "BRONZE_SCHEMA": "`my-bank`.`raw`"}).schema_name == config.schema_name
+
+
+@pytest.mark.parametrize("schema", ["", ".raw", "main.", "a.b.c", "``"])
+def test_what_is_no_schema_is_named_in_one_line(schema: str) -> None:
+    with pytest.raises(IngestionError) as error:
+        Config.from_environment({**NEEDED, "BRONZE_SCHEMA": schema})
+    assert str(error.value) == f"{schema} is not the name of a schema. Write schema or catalog.schema."
+
+
+def test_checkpoints_may_be_in_a_volume() -> None:
+    config = Config.from_environment({**NEEDED, "CHECKPOINTS": "/Volumes/main/bronze/checkpoints/"})
+    assert config.checkpoint_of("bank.public.cards") == "/Volumes/main/bronze/checkpoints/bank.public.cards"
 
 
 @pytest.mark.parametrize("missing", list(NEEDED))
@@ -69,22 +87,6 @@ def test_secrets_are_never_shown() -> None:
     )
     for shown in (repr(config), str(config), f"{config}"):
         assert "secret-word" not in shown
-
-
-def test_nothing_secret_may_be_said_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    options = vars(parse(["--trigger", "continuous", "--max-offsets-per-trigger", "5"]))
-    assert options == {"trigger": "continuous", "max_offsets_per_trigger": 5}
-    for option in ("--password=x", "--kafka.sasl.jaas.config=x", "--bootstrap-servers=x"):
-        with pytest.raises(SystemExit):
-            parse([option])
-    assert "unrecognized arguments" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("number", ["0", "-1", "many"])
-def test_a_batch_holds_at_least_one_message(number: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse(["--max-offsets-per-trigger", number])
-    assert f"invalid positive value: '{number}'" in capsys.readouterr().err
 
 
 def test_the_largest_batch_is_an_option_of_sparks_source() -> None:

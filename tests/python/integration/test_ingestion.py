@@ -14,14 +14,16 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from pipeline import PROJECT, Stack, wait_for
+from pyspark.sql import DataFrame
 
 import ingestion
 import local.home
+from ingestion.job import make_table
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,29 @@ def test_each_message_lands_once_as_it_came(lane: Lane) -> None:
     assert ingestion.not_landed(lane.stack.spark, lane.config) == {f"{lane.schema}.one": 1}
     assert lane.ingest() == {f"{lane.schema}.one": 1, f"{lane.schema}.two": 0}
     assert lane.landed("one") == numbered([*values, "later"])
+    assert list((lane.checkpoints / "_finding_topics").iterdir()) == [], "what finding topics needs, it takes away"
+
+
+def test_what_exists_is_not_made_again(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unity Catalog asks for the right to create where there is nothing to create, and the job may not have it."""
+    said: list[str] = []
+
+    def sql(text: str) -> DataFrame:
+        said.append(text.partition("(")[0].strip())
+        return plain_sql(text)
+
+    spark = lane.stack.spark
+    plain_sql = spark.sql
+    monkeypatch.setattr(spark, "sql", sql)
+    schema = f"`spark_catalog`.{lane.schema}"
+    config = replace(lane.config, schema=schema)
+    for topic in ("one", "one", "two"):
+        make_table(spark, config, config.table_of(lane.prefix + topic))
+    assert said == [
+        f"create schema if not exists spark_catalog.{lane.schema}",
+        f"create table if not exists spark_catalog.{lane.schema}.one",
+        f"create table if not exists spark_catalog.{lane.schema}.two",
+    ]
 
 
 def test_a_killed_job_is_run_again(lane: Lane) -> None:
