@@ -12,11 +12,11 @@ INSTALLED := .venv/.installed
 STACK := $(or $(INSIGHTS_HOME),.local)/env
 WITH_STACK := [ ! -f $(STACK) ] || . $(STACK);
 
-.PHONY: help setup demo up down status logs simulate ingest build reconcile docs lint types test fuzz lock
+.PHONY: help setup demo up down status logs simulate ingest build reconcile docs bundle-check lint types test fuzz lock
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 21
 
 setup: $(INSTALLED) ## virtual environment, pinned packages, jars
 
@@ -59,6 +59,9 @@ reconcile: setup ## is Silver and Gold what the bank says? After ingest and buil
 
 docs: setup ## every table and column, and where it comes from, in the browser
 	@$(BIN)/dbt docs generate && $(BIN)/dbt docs serve --host 127.0.0.1
+
+bundle-check: setup ## databricks.yml and resources/, without a workspace
+	@PYTHONPATH=tests $(BIN)/python -m bundle
 
 lint: setup ## Python's style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
