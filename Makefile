@@ -12,7 +12,7 @@ INSTALLED := .venv/.installed
 STACK := $(or $(INSIGHTS_HOME),.local)/env
 WITH_STACK := [ ! -f $(STACK) ] || . $(STACK);
 
-.PHONY: help setup demo up down status logs simulate ingest build reconcile docs bundle-check lint types test fuzz lock
+.PHONY: help setup demo up down status logs simulate ingest build reconcile docs bundle-check lint types test parity fuzz lock
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
@@ -68,6 +68,9 @@ lint: setup ## Python's style and types
 
 test: setup lint ## everything, on a stack of its own
 	@$(BIN)/python -m pytest
+
+parity: setup ## the same on Databricks' adapter: every table equal, and what only a workspace can answer
+	@$(BIN)/python -m pytest tests/python/integration/test_parity.py
 
 fuzz: setup ## random histories through the whole chain: HISTORIES=200 SEED=1 ROUNDS=3 (runs of dbt)
 	@HISTORIES=$(HISTORIES) ROUNDS=$(ROUNDS) SEED=$(SEED) $(BIN)/python -m pytest -s tests/python/integration/test_histories.py

@@ -18,7 +18,7 @@
 {#- Whether a parent holds rows that came after the newest of the model's own. Asked of the data, not of the last run, so that a
     run that failed half-way, or ran a part of the models, is caught up with. A model that can't tell always has news. -#}
 {% macro has_news() -%}
-    {%- set parents = clocks_of(without_indirect(tables_behind(model.depends_on.nodes))) -%}
+    {%- set parents = clocks_of(without_indirect(tables_behind(nodes_read()))) -%}
     {%- if '_loaded_at' not in model.columns or none in parents -%}
         {{ return(true) }}
     {%- elif not parents -%}
@@ -48,6 +48,18 @@
         {{ return(true) }}
     {%- endif -%}
     {{ return(config.get('meta', {}).get('changes_daily', false) and newest[true].date() < run_started_at.date()) }}
+{%- endmacro %}
+
+{#- The nodes that the model's SQL reads: a list of unique ids. A foreign key makes dbt wait for the table it leads to, and reads nothing. -#}
+{% macro nodes_read() -%}
+    {%- set keys_lead_to = model.constraints | map(attribute='to') | list -%}
+    {%- set read = [] -%}
+    {%- for unique_id in model.depends_on.nodes -%}
+        {%- if unique_id not in graph.nodes or graph.nodes[unique_id].relation_name not in keys_lead_to -%}
+            {%- do read.append(unique_id) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(read) }}
 {%- endmacro %}
 
 {#- The nodes that a list of nodes reads, through what has no table of its own: a list of unique ids. -#}

@@ -1,4 +1,4 @@
-{{ config(unique_key=['customer_id', 'subject']) }}
+{{ config(unique_key=['customer_id', 'subject'], liquid_clustered_by='customer_id') }}
 
 {#- What changed since the last run; on the first, everything. -#}
 {%- set is_new -%}

@@ -1,4 +1,10 @@
-{{ config(unique_key='customer_id', meta={'delete_when': 'latest_balance is null'}) }}
+{{
+    config(
+        unique_key='customer_id',
+        liquid_clustered_by='customer_id',
+        meta={'delete_when': 'latest_balance is null'},
+    )
+}}
 
 with
 

@@ -1,4 +1,4 @@
-{{ config(unique_key=['customer_id', 'balance_date']) }}
+{{ config(unique_key=['customer_id', 'balance_date'], liquid_clustered_by='customer_id') }}
 
 with
 

@@ -1,4 +1,10 @@
-{{ config(unique_key='product', meta={'delete_when': 'total_quantity_sold is null'}) }}
+{{
+    config(
+        unique_key='product',
+        liquid_clustered_by='product',
+        meta={'delete_when': 'total_quantity_sold is null'},
+    )
+}}
 
 with
 

@@ -1,6 +1,7 @@
 {{
     config(
         unique_key='customer_id',
+        liquid_clustered_by='customer_id',
         meta={
             'delete_when': 'scheduled_count + executed_count + failed_count + cancelled_count = 0',
             'changes_daily': true,

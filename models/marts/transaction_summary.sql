@@ -1,4 +1,10 @@
-{{ config(unique_key='customer_id', meta={'delete_when': 'transaction_count = 0'}) }}
+{{
+    config(
+        unique_key='customer_id',
+        liquid_clustered_by='customer_id',
+        meta={'delete_when': 'transaction_count = 0'},
+    )
+}}
 
 with
 

@@ -25,8 +25,20 @@ import source
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+Commits = dict[str, tuple[int, str]]
+
 # What a developer's shell may hold, and would lead a test to another stack than its own.
-FOREIGN = ("DATABASE_URL", "CONNECT_URL", "SPARK_", "CHECKPOINTS", "KAFKA_", "TOPIC_PREFIX", "BRONZE_SCHEMA", "DBT_")
+FOREIGN = (
+    "DATABASE_URL",
+    "CONNECT_URL",
+    "SPARK_",
+    "CHECKPOINTS",
+    "KAFKA_",
+    "TOPIC_PREFIX",
+    "BRONZE_SCHEMA",
+    "DBT_",
+    "DATABRICKS_",
+)
 
 # Ends the stack when the tests' own process is gone, whatever ended that: its standard input closes then.
 GUARD = """
@@ -90,13 +102,22 @@ class Stack:
         lines = [line for line in result.stdout.splitlines() if " messages from " in line]
         return {line.split(":")[0]: int(line.split()[1]) for line in lines}
 
-    def dbt(self, *words: str) -> None:
-        """Run dbt, which must succeed."""
+    def dbt(
+        self,
+        *words: str,
+        work: Path | None = None,
+        folder: Path = PROJECT,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Run dbt, which must succeed; what it writes goes into the stack's folder, or another."""
+        work = work or self.work
         result = self.run(
-            *("dbt.cli.main", "--no-use-colors", "--log-path", str(self.work / "logs")),
+            *("dbt.cli.main", "--no-use-colors", "--log-path", str(work / "logs")),
             *words,
-            *("--target-path", str(self.work / "target")),
+            *("--target-path", str(work / "target")),
+            environment=environment,
             timeout=600,
+            folder=folder,
         )
         assert result.returncode == 0, result.stdout + result.stderr
 
@@ -116,9 +137,13 @@ class Stack:
     def spark(self) -> SparkSession:
         """A session of the tests' own on the stack's Spark server; a new one when the server was started again."""
         if self._spark is None:
-            token = self.environment["SPARK_CONNECT_AUTHENTICATE_TOKEN"]
-            self._spark = SparkSession.builder.remote(f"{self.environment['SPARK_REMOTE']}/;token={token}").create()
+            self._spark = self.new_session()
         return self._spark
+
+    def new_session(self) -> SparkSession:
+        """A session on the stack's Spark server, for whoever asks; PySpark takes the newest for the process's own."""
+        token = self.environment["SPARK_CONNECT_AUTHENTICATE_TOKEN"]
+        return SparkSession.builder.remote(f"{self.environment['SPARK_REMOTE']}/;token={token}").create()
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """A query's rows with Decimals, dates, and times that know they are UTC."""
@@ -146,6 +171,18 @@ class Stack:
             .option("topic", topic)
             .save()
         )
+
+    def newest_commits(self, *schemas: str) -> Commits:
+        """Version and operation of the newest commit of each Delta table in some schemas."""
+        commits = {}
+        for schema in schemas:
+            views = {row["viewName"] for row in self.rows(f"show views in {schema}")}
+            for row in self.rows(f"show tables in {schema}"):
+                if row["tableName"] not in views:
+                    name = f"{schema}.{row['tableName']}"
+                    newest = self.rows(f"describe history {name} limit 1")[0]
+                    commits[name] = (newest["version"], newest["operation"])
+        return commits
 
     def service(self, name: str) -> dict[str, Any]:
         """What the supervisor knows of a service: `pid`, `statename` and more."""

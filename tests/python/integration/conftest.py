@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
-from pipeline import Stack
+from parity import Databricks, report
+from pipeline import PROJECT, Commits, Stack
 from resets import Story, tell
 from rounds import (
     Bank,
@@ -21,15 +25,27 @@ from rounds import (
     start_demo,
     wait_for_postgres,
 )
+from warehouse import Warehouse
 
 import source
 
-Commits = dict[str, tuple[int, str]]
+PARITY = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session")
-def bank(stack: Stack) -> Bank:
-    bank = Bank(stack)
+def databricks(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Databricks]:
+    """The same project in target `dev`, on a warehouse of the tests' own over the same Spark."""
+    with Warehouse(stack.new_session, stack.work) as warehouse:
+        databricks = Databricks(stack, warehouse)
+        yield databricks
+    if databricks.outcome:
+        request.config.stash[PARITY] = report(databricks, version("dbt-databricks"))
+
+
+@pytest.fixture(scope="session")
+def bank(stack: Stack, request: pytest.FixtureRequest) -> Bank:
+    """A bank whose rounds are run on Databricks too, if a test is to be run that compares the two."""
+    bank = Bank(stack, request.getfixturevalue("databricks") if is_wanted(request, "databricks") else None)
     bank.open()
     return bank
 
@@ -37,17 +53,20 @@ def bank(stack: Stack) -> Bank:
 @pytest.fixture(scope="session")
 def after_the_snapshot(bank: Bank) -> Round:
     """Round one: what was there when capture began, through all of `dbt build`."""
-    return bank.round("build")
+    return bank.round("build", parity="first run")
 
 
 @pytest.fixture(scope="session")
 def after_live_changes(bank: Bank, after_the_snapshot: Round) -> Round:
-    """Round two: every kind of change, and some seconds of the simulator."""
+    """Round two: every kind of change, and some seconds of the simulator. On Databricks dbt is run once more."""
     bank.play("2_live.psql")
     reinsert_against_the_log(bank.stack)
     source.simulate(bank.stack.database_url, seed=11, rate=80, length=6)
     bank.play("3_later.psql")
-    return bank.round("run")
+    after = bank.round("build", "--resource-type", "model", "--resource-type", "snapshot", parity="after changes")
+    if bank.databricks:
+        bank.databricks.run_again("nothing new")
+    return after
 
 
 @pytest.fixture(scope="session")
@@ -60,31 +79,52 @@ def after_a_second_run(bank: Bank, after_live_changes: Round) -> Round:
 @pytest.fixture(scope="session")
 def idle_run(bank: Bank, after_a_second_run: Round) -> tuple[Commits, Commits]:
     """Every table's newest commit before and after a run with nothing new, by the table's name."""
-    before = newest_commits(bank.stack)
+    before = bank.stack.newest_commits("silver", "gold")
     assert sum(bank.stack.ingest().values()) == 0
-    bank.stack.dbt("run")
-    return before, newest_commits(bank.stack)
-
-
-def newest_commits(stack: Stack) -> Commits:
-    """Version and operation of the newest commit of each Delta table in Silver and Gold."""
-    commits = {}
-    for schema in ("silver", "gold"):
-        views = {row["viewName"] for row in stack.rows(f"show views in {schema}")}
-        for row in stack.rows(f"show tables in {schema}"):
-            if row["tableName"] not in views:
-                name = f"{schema}.{row['tableName']}"
-                newest = stack.rows(f"describe history {name} limit 1")[0]
-                commits[name] = (newest["version"], newest["operation"])
-    return commits
+    bank.dbt("run")
+    return before, bank.stack.newest_commits("silver", "gold")
 
 
 @pytest.fixture(scope="session")
-def demos(bank: Bank, idle_run: object) -> Demos:
+def planted(databricks: Databricks, idle_run: object, tmp_path_factory: pytest.TempPathFactory) -> dict[str, int | str]:
+    """What is compared after a run of a project that differs: a macro for dbt-spark alone, and another type."""
+    copy = tmp_path_factory.mktemp("planted") / "project"
+    shutil.copytree(
+        PROJECT, copy, ignore=shutil.ignore_patterns(".venv", ".git", ".local", "target", "logs", "__pycache__")
+    )
+    substitute(
+        copy / "macros" / "incremental_runs.sql",
+        "{% macro today() -%}",
+        "{% macro today() -%}{{ return(adapter.dispatch('today')()) }}{%- endmacro %}\n"
+        "{% macro default__today() -%} date '2999-12-31' {%- endmacro %}\n"
+        "{% macro spark__today() -%}",
+    )
+    substitute(copy / "models" / "marts" / "popular_products.sql", "as bigint)", "as decimal(20, 0))")
+    substitute(
+        copy / "models" / "marts" / "_marts__models.yml",
+        "How many were bought in all.\n        data_type: bigint",
+        "How many were bought in all.\n        data_type: decimal(20, 0)",
+    )
+    marts = ("popular_products", "scheduled_payments_summary")
+    databricks.dbt("run", "--full-refresh", "--select", *marts, folder=copy, work=databricks.work / "planted")
+    return databricks.differences()
+
+
+@pytest.fixture(scope="session")
+def full_refresh(bank: Bank, databricks: Databricks, planted: object) -> None:
+    """All is built anew on both targets, which also mends what was planted."""
+    bank.dbt("run", "--full-refresh", parity="full refresh")
+
+
+@pytest.fixture(scope="session")
+def demos(bank: Bank, idle_run: object, request: pytest.FixtureRequest) -> Demos:
     """Connect and Postgres are killed while things go on, tables are emptied, and `make demo` goes on from there.
 
     It is killed, interrupted, and then left to end.
     """
+    if is_wanted(request, "full_refresh"):
+        # The demo's run is the local target's alone.
+        request.getfixturevalue("full_refresh")
     kill(bank.stack, "connect")
     bank.play("5_crash.psql")
     bank.stack.wait_until_captured()
@@ -131,5 +171,24 @@ def resets(stack: Stack) -> Iterator[Future[Story]]:
 @pytest.fixture(scope="session")
 def background(request: pytest.FixtureRequest) -> None:
     """For tests that others can be prepared beside: what is to be run at all of these has begun."""
-    if any("resets" in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)):
+    if is_wanted(request, "resets"):
         request.getfixturevalue("resets")
+
+
+def substitute(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def is_wanted(request: pytest.FixtureRequest, fixture: str) -> bool:
+    """Whether a test that is to be run asks for a fixture."""
+    return any(fixture in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was compared, also where all is well."""
+    if PARITY in config.stash:
+        terminalreporter.section("local and Databricks")
+        for line in config.stash[PARITY]:
+            terminalreporter.write_line(line)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from parity import Databricks
 from pipeline import PROJECT, Stack, wait_for
 from truth import AUDIT, GOLD, SILVER, Rows, figures
 
@@ -40,10 +42,11 @@ class Round:
 
 
 class Bank:
-    """The bank of the tests' stack, and the time that its snapshot took."""
+    """The bank of the tests' stack, and the time that its snapshot took. With Databricks, rounds are run there too."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, databricks: Databricks | None = None) -> None:
         self.stack = stack
+        self.databricks = databricks
         self.snapshot_began = self.snapshot_ended = datetime.now(UTC)
 
     def open(self) -> None:
@@ -66,12 +69,28 @@ class Bank:
                 # A simple query of several statements is one transaction, but where it says otherwise itself.
                 connection.execute(paragraph)
 
-    def round(self, *dbt: str) -> Round:
-        """Bring everything through the pipeline, and compare nothing yet."""
+    def round(self, *dbt: str, parity: str | None = None) -> Round:
+        """Bring everything through the pipeline, and compare nothing with the bank yet.
+
+        Args:
+            dbt: what dbt is to do.
+            parity: what the round is called that is run on Databricks too.
+        """
         self.stack.wait_until_captured()
         self.stack.ingest()
-        self.stack.dbt(*dbt)
+        self.dbt(*dbt, parity=parity)
         return self.look()
+
+    def dbt(self, *words: str, parity: str | None = None) -> None:
+        """Run dbt; under the name of a round also on Databricks, at the same time, and compare the two."""
+        if not (self.databricks and parity):
+            self.stack.dbt(*words)
+            return
+        with ThreadPoolExecutor() as pool:
+            other = pool.submit(self.databricks.dbt, *words)
+            self.stack.dbt(*words)
+            other.result()
+        self.databricks.compare(parity)
 
     def look(self) -> Round:
         """What there is now, in Postgres and in what dbt made last."""

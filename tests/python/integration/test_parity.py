@@ -1,0 +1,132 @@
+"""What runs on the laptop is what runs on Databricks: the same Bronze through both adapters ends in equal tables.
+
+The rounds of `conftest.py` are run on both targets; here is what came of it. `parity.py` says what is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from parity import Databricks, read_artifact
+from pipeline import Stack
+from rounds import Round
+from warehouse import ONLY_A_WORKSPACE
+
+RUNS = ["first run", "after changes", "nothing new", "full refresh"]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_every_table_is_equal(databricks: Databricks, full_refresh: None, run: str) -> None:
+    outcome = databricks.outcome[run]
+    assert len(outcome) > 20
+    assert {name: told for name, told in outcome.items() if isinstance(told, str)} == {}
+
+
+def test_there_are_rows_to_compare(databricks: Databricks, full_refresh: None) -> None:
+    empty = {name for run in databricks.outcome.values() for name, rows in run.items() if rows == 0}
+    assert empty == {"quarantined_messages", "schema_drift"}
+
+
+def test_a_run_with_nothing_new_commits_nothing(databricks: Databricks, after_live_changes: Round) -> None:
+    before, after = databricks.idle
+    assert len(before) >= 15
+    assert after == before
+
+
+def test_a_planted_difference_is_seen(planted: dict[str, int | str]) -> None:
+    """And in what reads it, and nowhere else."""
+    told = {name: how for name, how in planted.items() if isinstance(how, str)}
+    assert set(told) == {"popular_products", "scheduled_payments_summary", "customer_profile"}
+    assert (
+        "columns or types: [('total_quantity_sold', 'bigint'), ('total_quantity_sold', 'decimal(20,0)')]"
+        in told["popular_products"]
+    )
+    assert "rows are only in local" in told["scheduled_payments_summary"]
+
+
+def test_docs_and_freshness_are_equal(stack: Stack, databricks: Databricks, after_the_snapshot: Round) -> None:
+    for words in (("docs", "generate"), ("source", "freshness")):
+        stack.dbt(*words)
+        databricks.dbt(*words)
+    catalogs = [columns(read_artifact(work, "catalog")) for work in (stack.work, databricks.work)]
+    assert len(catalogs[0]) > 25
+    assert catalogs[0] == catalogs[1]
+    freshness = [
+        {one["unique_id"]: (one["status"], one["max_loaded_at"]) for one in read_artifact(work, "sources")["results"]}
+        for work in (stack.work, databricks.work)
+    ]
+    assert len(freshness[0]) == 5
+    assert {status for status, _ in freshness[0].values()} == {"pass"}
+    assert freshness[0] == freshness[1]
+
+
+# SHOW TABLE EXTENDED has Spark's names for the types of a view.
+SAME = {"long": "bigint", "integer": "int"}
+
+
+def columns(catalog: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Each table's columns with their types, by the table's name in dbt."""
+    return {
+        name: [(column["name"], type_of(column)) for column in table["columns"].values()]
+        for name, table in {**catalog["nodes"], **catalog["sources"]}.items()
+    }
+
+
+def type_of(column: dict[str, Any]) -> str:
+    written = column["type"].replace(" ", "").lower()
+    return SAME.get(written, written)
+
+
+@pytest.mark.parametrize(
+    ("relation", "constraints"),
+    [
+        ("gold.transaction_summary", {"nothing_moved_is_no_row", "debits_and_credits_add_up"}),
+        ("gold.scheduled_payments_summary", {"what_is_overdue_is_scheduled"}),
+    ],
+)
+def test_checks_hold_on_both(stack: Stack, full_refresh: None, relation: str, constraints: set[str]) -> None:
+    for prefix in ("", "parity_"):
+        properties = stack.rows(f"show tblproperties {prefix}{relation}")
+        named = {
+            row["key"].removeprefix("delta.constraints.") for row in properties if "delta.constraints." in row["key"]
+        }
+        assert named == constraints
+
+
+def test_a_contract_forbids_null(stack: Stack, full_refresh: None) -> None:
+    types = stack.spark.table("parity_gold.transaction_summary").schema
+    assert {column.name for column in types if column.nullable} == {"_loaded_at"}
+
+
+def test_only_a_workspace_carries_out_what_is_listed(databricks: Databricks, full_refresh: None) -> None:
+    """What no run of ours says is no reason to list it, but for what is no statement."""
+    kept = databricks.warehouse.journal.only_kept
+    assert set(kept) == {"SET TAGS", "PRIMARY KEY", "FOREIGN KEY", "GRANT"}
+    assert set(kept) <= set(ONLY_A_WORKSPACE)
+
+
+def test_queries_are_tagged(databricks: Databricks, after_the_snapshot: Round) -> None:
+    tags = [said["QUERY_TAGS"] for said in databricks.warehouse.session_configurations if "QUERY_TAGS" in said]
+    assert tags
+    assert all("project:financial_insights,target:dev" in said for said in tags)
+    assert any("@@dbt_model_name:customer_balance," in said for said in tags)
+
+
+LOGINS: list[tuple[str, Sequence[int]]] = [("the service principal", (0, 1)), ("a wrong secret", (0, 0))]
+
+
+@pytest.mark.parametrize(("who", "parts"), LOGINS)
+def test_a_service_principal_logs_in(databricks: Databricks, who: str, parts: Sequence[int]) -> None:
+    client = databricks.warehouse.client
+    environment = {
+        **databricks.environment(),
+        "DBT_ENV_SECRET_DATABRICKS_TOKEN": "",
+        "DATABRICKS_CLIENT_ID": client[parts[0]],
+        "DBT_ENV_SECRET_DATABRICKS_CLIENT_SECRET": client[parts[1]],
+    }
+    words = ("debug", "--connection", "--log-path", str(databricks.work / "logs"))
+    done = databricks.stack.run("dbt.cli.main", *words, environment=environment)
+    assert (done.returncode == 0) == (who == "the service principal"), done.stdout + done.stderr
+    assert client[1] not in done.stdout + done.stderr
