@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import psycopg
+from dbt_forks import run_dbt
 from pyspark.sql import SparkSession
 
 import local
@@ -85,10 +86,13 @@ class Stack:
         self, *words: str, environment: Mapping[str, str] | None = None, timeout: float = 300, folder: Path = PROJECT
     ) -> subprocess.CompletedProcess[str]:
         """Run `python -m …` in the project or a copy of it, with what leads to the stack in its environment."""
+        environment = {**self.clean_environment(), **self.environment, **(environment or {})}
+        if words[0] == "dbt.cli.main":
+            return run_dbt(words[1:], folder=folder, environment=environment, timeout=timeout)
         return subprocess.run(
             [sys.executable, "-m", *words],
             cwd=folder,
-            env={**self.clean_environment(), **self.environment, **(environment or {})},
+            env=environment,
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import pyarrow as pa
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -204,10 +205,10 @@ class Statements:
         """Look up what the query's conditions speak of, then answer it from there."""
         query = parse(words.sql)
         for schema in literals(query, "table_schema"):
-            tables = literals(query, "table_name")
-            self.look_up_relations(schema)
-            for table in tables:
-                if "COLUMNS" in words.upper:
+            if "TABLES" in words.upper or "VIEWS" in words.upper:
+                self.look_up_relations(schema)
+            if "COLUMNS" in words.upper:
+                for table in literals(query, "table_name"):
                     self.look_up_columns(Name(self.catalog, schema, table))
         return self.unity.query(query)
 
@@ -255,7 +256,15 @@ class Statements:
         """What Spark says of each relation of a schema, by name; nothing for a schema that isn't there."""
         if not self.spark.catalog.databaseExists(f"spark_catalog.{schema}"):
             return {}
-        rows = self.spark.sql(f"show table extended in spark_catalog.`{schema}` like '{pattern}'").toArrow().to_pylist()
+        statement = f"show table extended in spark_catalog.`{schema}` like '{pattern}'"
+        for attempt in range(5):
+            try:
+                rows = self.spark.sql(statement).toArrow().to_pylist()
+                break
+            except AnalysisException:
+                # Spark lists the names, then asks for each; another session may have dropped one meanwhile.
+                if attempt == 4:
+                    raise
         return {row["tableName"]: row["information"] for row in rows if not row["isTemporary"]}
 
     def use_catalog(self, words: Words) -> pa.Table:
