@@ -165,7 +165,7 @@ FAULTS = {
     ),
     "a resource that isn't there": (
         *(JOB, "${resources.schemas.bronze.name}", "${resources.schemas.bronce.name}"),
-        f"{JOB}: {TASKS}[0].python_wheel_task.parameters[4]: ${{resources.schemas.bronce.name}}: no resource of "
+        f"{JOB}: {TASKS}[0].python_wheel_task.parameters[5]: ${{resources.schemas.bronce.name}}: no resource of "
         "schemas is named so; did you mean bronze?",
     ),
     "a job that isn't there": (
@@ -175,7 +175,7 @@ FAULTS = {
     ),
     "a key that a resource doesn't have": (
         *(JOB, "${resources.secret_scopes.kafka.name}", "${resources.secret_scopes.kafka.nam}"),
-        f"{JOB}: {TASKS}[0].python_wheel_task.parameters[6]: ${{resources.secret_scopes.kafka.nam}}: a resource of "
+        f"{JOB}: {TASKS}[0].python_wheel_task.parameters[7]: ${{resources.secret_scopes.kafka.nam}}: a resource of "
         "secret_scopes has no nam; did you mean name?",
     ),
     # Files, and what is deployed.
@@ -239,7 +239,7 @@ FAULTS = {
     ),
     "a volume that isn't the bundle's": (
         *(JOB, "${resources.volumes.checkpoints.name}", "checkpoint"),
-        f"{JOB}: {TASKS}[0].python_wheel_task.parameters[5]: /Volumes/dev/dev_someone_bronze/checkpoint is on no "
+        f"{JOB}: {TASKS}[0].python_wheel_task.parameters[6]: /Volumes/dev/dev_someone_bronze/checkpoint is on no "
         "volume of the bundle; did you mean /Volumes/dev/dev_someone_bronze/checkpoints?",
     ),
     "a task that does nothing": (

@@ -57,6 +57,8 @@ class Service:
         # dbt opens a session for each model. One that was closed is warm: Spark compiles anew for each of its own.
         with self._connecting:
             spark = self._idle.pop() if self._idle else self._connect()
+        # Databricks makes a table of Delta, where the statement doesn't say of what.
+        spark.conf.set("spark.sql.sources.default", "delta")
         guid = uuid.uuid4().bytes
         self._sessions[guid] = Session(spark, self._understand(spark))
         self.configurations.append(request.configuration or {})

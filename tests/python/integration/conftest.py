@@ -86,7 +86,15 @@ def idle_run(bank: Bank, after_a_second_run: Round) -> tuple[Commits, Commits]:
 
 
 @pytest.fixture(scope="session")
-def planted(databricks: Databricks, idle_run: object, tmp_path_factory: pytest.TempPathFactory) -> dict[str, int | str]:
+def full_refresh(bank: Bank, idle_run: object) -> None:
+    """All is built anew on both targets."""
+    bank.dbt("run", "--full-refresh", parity="full refresh")
+
+
+@pytest.fixture(scope="session")
+def planted(
+    databricks: Databricks, full_refresh: None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, int | str]:
     """What is compared after a run of a project that differs: a macro for dbt-spark alone, and another type."""
     copy = tmp_path_factory.mktemp("planted") / "project"
     shutil.copytree(
@@ -111,20 +119,14 @@ def planted(databricks: Databricks, idle_run: object, tmp_path_factory: pytest.T
 
 
 @pytest.fixture(scope="session")
-def full_refresh(bank: Bank, databricks: Databricks, planted: object) -> None:
-    """All is built anew on both targets, which also mends what was planted."""
-    bank.dbt("run", "--full-refresh", parity="full refresh")
-
-
-@pytest.fixture(scope="session")
 def demos(bank: Bank, idle_run: object, request: pytest.FixtureRequest) -> Demos:
     """Connect and Postgres are killed while things go on, tables are emptied, and `make demo` goes on from there.
 
     It is killed, interrupted, and then left to end.
     """
-    if is_wanted(request, "full_refresh"):
+    if is_wanted(request, "planted"):
         # The demo's run is the local target's alone.
-        request.getfixturevalue("full_refresh")
+        request.getfixturevalue("planted")
     kill(bank.stack, "connect")
     bank.play("5_crash.psql")
     bank.stack.wait_until_captured()
