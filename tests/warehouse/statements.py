@@ -281,17 +281,16 @@ class Statements:
         return texts(["databaseName"], [tuple(row) for row in rows])
 
     def show_table_extended(self, words: Words) -> pa.Table:
-        """Spark's own text says everything of a Delta table but its columns."""
+        """Of a Delta table Spark's own text has no columns or, when it was replaced, only outlines of their types."""
         parts, _ = words.name(4)
         schema = parts[-1]
         rows = []
         for name, information in self.extended(schema, words.tokens[-1].text).items():
-            columns = ""
-            if " |-- " not in information:
+            if "Provider: delta" in information:
                 described = self.spark.table(self.spark_name(Name(self.catalog, schema, name))).schema
                 lines = [f" |-- {one.name}: {one.dataType.simpleString()} (nullable = true)\n" for one in described]
-                columns = "".join(["Schema: root\n", *lines])
-            rows.append((schema, name, False, f"Catalog: {self.catalog}\n{information}{columns}"))
+                information = "".join([information.split("Schema: root")[0], "Schema: root\n", *lines])
+            rows.append((schema, name, False, f"Catalog: {self.catalog}\n{information}"))
         return texts(["database", "tableName", "isTemporary", "information"], rows)
 
     def describe_as_json(self, words: Words) -> pa.Table:

@@ -10,9 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
-from parity import Databricks, report
+from parity import Databricks, read_artifact, report
 from pipeline import PROJECT, Commits, Stack
 from resets import Story, tell
 from rounds import (
@@ -92,10 +93,20 @@ def full_refresh(bank: Bank, idle_run: object) -> None:
 
 
 @pytest.fixture(scope="session")
+def documented(databricks: Databricks, full_refresh: None) -> list[dict[str, dict[str, Any]]]:
+    """What `dbt docs generate` and `dbt source freshness` wrote for each target, by the artefact's name."""
+    for words in (("docs", "generate"), ("source", "freshness")):
+        databricks.stack.dbt(*words)
+        databricks.dbt(*words)
+    places = (databricks.stack.work, databricks.work)
+    return [{name: read_artifact(place, name) for name in ("catalog", "sources")} for place in places]
+
+
+@pytest.fixture(scope="session")
 def planted(
-    databricks: Databricks, full_refresh: None, tmp_path_factory: pytest.TempPathFactory
+    databricks: Databricks, documented: object, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, int | str]:
-    """What is compared after a run of a project that differs: a macro for dbt-spark alone, and another type."""
+    """What is compared after a run of a project that differs: dbt-spark has a macro of its own; another type."""
     copy = tmp_path_factory.mktemp("planted") / "project"
     shutil.copytree(
         PROJECT, copy, ignore=shutil.ignore_patterns(".venv", ".git", ".local", "target", "logs", "__pycache__")
@@ -104,7 +115,7 @@ def planted(
         copy / "macros" / "incremental_runs.sql",
         "{% macro today() -%}",
         "{% macro today() -%}{{ return(adapter.dispatch('today')()) }}{%- endmacro %}\n"
-        "{% macro default__today() -%} date '2999-12-31' {%- endmacro %}\n"
+        "{% macro databricks__today() -%} date '2999-12-31' {%- endmacro %}\n"
         "{% macro spark__today() -%}",
     )
     substitute(copy / "models" / "marts" / "popular_products.sql", "as bigint)", "as decimal(20, 0))")
