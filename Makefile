@@ -5,6 +5,8 @@ LENGTH ?= 60
 SEED ?= 1
 HISTORIES ?= 200
 ROUNDS ?= 3
+SCALE ?= 1
+REPEATS ?= 3
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -12,7 +14,7 @@ INSTALLED := .venv/.installed
 STACK := $(or $(INSIGHTS_HOME),.local)/env
 WITH_STACK := [ ! -f $(STACK) ] || . $(STACK);
 
-.PHONY: help setup demo up down status logs simulate ingest build reconcile docs bundle-check lint types test parity fuzz lock
+.PHONY: help setup demo up down status logs simulate ingest build reconcile docs bundle-check lint types test parity fuzz bench lock
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
@@ -74,6 +76,9 @@ parity: setup ## the same on Databricks' adapter: every table equal, and what on
 
 fuzz: setup ## random histories through the whole chain: HISTORIES=200 SEED=1 ROUNDS=3 (runs of dbt)
 	@HISTORIES=$(HISTORIES) ROUNDS=$(ROUNDS) SEED=$(SEED) $(BIN)/python -m pytest -s tests/python/integration/test_histories.py
+
+bench: setup ## figures beside references, into docs/benchmarks/: SCALE=1 (of the bank) REPEATS=3; some 45 minutes
+	@$(BIN)/python -m benchmarks run --scale $(SCALE) --repeats $(REPEATS) $(if $(KEEP),--keep)
 
 lock: setup ## renew requirements.lock and local/jars.sha256
 	@$(BIN)/python -m pip install --quiet uv

@@ -1,0 +1,84 @@
+"""Plots of the figures, as SVG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure as Drawing
+
+from benchmarks.results import Figure
+
+SETTINGS = {"svg.hashsalt": "benchmarks", "svg.fonttype": "none", "font.size": 9}
+
+
+def draw(
+    figures: list[Figure], growth: list[dict[str, float | str]], memory: list[tuple[float, int]], to: Path
+) -> None:
+    """Draw what there is: the ratios, the increments by the table's size, and the memory's course.
+
+    Args:
+        figures: all of them.
+        growth: increments, each with `kind`, `rows`, `seconds` and `bytes`.
+        memory: seconds since the start, and bytes of the whole stack.
+        to: folder.
+    """
+    with matplotlib.rc_context(SETTINGS):  # type: ignore[arg-type]
+        draw_ratios([one for one in figures if one.ratio is not None], to / "ratios.svg")
+        if growth:
+            draw_growth(growth, to / "growth.svg")
+        if memory:
+            draw_memory(memory, to / "memory.svg")
+
+
+def draw_ratios(figures: list[Figure], path: Path) -> None:
+    """A bar for each figure's ratio; what misses its goal is red, what has none is grey."""
+    colours = {True: "tab:green", False: "tab:red", None: "tab:gray"}
+    figure, axes = plt.subplots(figsize=(8, 0.4 + 0.32 * len(figures)))
+    axes.barh(
+        [one.figure for one in figures],
+        [one.ratio or 0 for one in figures],
+        color=[colours[one.met] for one in figures],
+    )
+    for place, one in enumerate(figures):
+        axes.text(one.ratio or 0, place, f" {one.ratio:.2f} ({one.goal})", va="center", fontsize=7)
+    axes.axvline(1, color="black", linewidth=0.5)
+    axes.invert_yaxis()
+    axes.set_xlabel("ratio to the reference")
+    save(figure, path)
+
+
+def draw_growth(growth: list[dict[str, float | str]], path: Path) -> None:
+    """Seconds and megabytes of each increment, by the table's rows."""
+    figure, both = plt.subplots(1, 2, figsize=(8, 3))
+    for axes, measure, unit, label in ((both[0], "seconds", 1.0, "s"), (both[1], "bytes", 1e6, "MB read")):
+        for kind, mark in (("recent", "o"), ("scattered", "x")):
+            runs = [run for run in growth if run["kind"] == kind]
+            axes.plot(
+                [float(run["rows"]) for run in runs], [float(run[measure]) / unit for run in runs], mark, label=kind
+            )
+        axes.set(xscale="log", xlabel="rows of the table", ylabel=label, ylim=(0, None))
+        axes.legend()
+    save(figure, path)
+
+
+def draw_memory(memory: list[tuple[float, int]], path: Path) -> None:
+    """The stack's memory in the course of the run, in some hundred points, each the greatest of its stretch."""
+    step = max(1, len(memory) // 300)
+    stretches = [memory[place : place + step] for place in range(0, len(memory), step)]
+    figure, axes = plt.subplots(figsize=(8, 3))
+    axes.plot([one[0][0] / 60 for one in stretches], [max(size for _, size in one) / 2**30 for one in stretches])
+    axes.axhline(6, color="tab:red", linewidth=0.5)
+    axes.set(xlabel="minutes", ylabel="GiB of all processes", ylim=(0, None))
+    save(figure, path)
+
+
+def save(figure: Drawing, path: Path) -> None:
+    """Write it without a date, so that the same figures give the same file."""
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
