@@ -7,8 +7,10 @@ import os
 import platform
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +24,7 @@ import ingestion
 import local
 import source
 from benchmarks.chain import PROJECT, BenchmarkError, own_chain
-from benchmarks.figures import STAGES, Benchmark, growth_points
+from benchmarks.figures import STAGES, Benchmark
 from benchmarks.plots import draw
 from benchmarks.results import (
     HEADINGS,
@@ -94,6 +96,7 @@ def run(options: argparse.Namespace) -> int:
         if options.verbose:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
+    partial = Path(tempfile.gettempdir()) / f"financial-insights-bench-{os.getpid()}.json"
     say("a stack of its own comes up")
     with own_chain(keep=options.keep) as chain:
         if options.keep:
@@ -102,22 +105,23 @@ def run(options: argparse.Namespace) -> int:
         def keep(figures: list[Figure]) -> None:
             for one in figures:
                 one.conditions = conditions
-            write_figures(chain.folder / "figures.json", figures)
+            write_figures(partial, figures)
 
         stages = set(options.only or STAGES)
         benchmark = Benchmark(chain, options.scale, options.repeats, stages, say, detail, keep)
         try:
             measured = benchmark.run()
         except BaseException:
-            # What was measured before is worth something.
             if benchmark.figures:
                 console.print(as_table(benchmark.figures))
+                say(f"these, which were measured before it ended, are in {partial}")
             raise
     latest = options.output / "latest.json"
     figures = merged(read_figures(latest), measured) if options.only and latest.exists() else measured
     write_figures(latest, figures)
     write_table(options.output / "README.md", figures)
-    draw(figures, growth_points(benchmark.increments), benchmark.memory.course, options.output)
+    draw(figures, [asdict(one) for one in benchmark.increments], benchmark.memory.course, options.output)
+    partial.unlink(missing_ok=True)
     say("done")
     console.print(as_table(measured))
     return 0

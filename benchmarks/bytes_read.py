@@ -9,6 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+FILES = re.compile(r"Scan (parquet|json)\b")
+DELTA_LOG = "Delta's log"
+# Spark counts as read what a task takes from blocks that Spark holds: Delta's state, and the source of a merge.
+IN_MEMORY = "blocks in memory"
+
 
 def read_by_table(lines: Iterable[str], started: float, ended: float) -> Counter[str]:
     """Bytes that tasks read, of the jobs that were submitted between two times.
@@ -19,7 +24,7 @@ def read_by_table(lines: Iterable[str], started: float, ended: float) -> Counter
         ended: seconds since 1970.
 
     Returns:
-        Bytes by the tables that the task's stage scans.
+        Bytes by the tables that the task's stage scans; `IN_MEMORY` is what was read of no file.
     """
     tables: dict[int, str] = {}
     found: Counter[str] = Counter()
@@ -40,11 +45,9 @@ def read_by_table(lines: Iterable[str], started: float, ended: float) -> Counter
 
 def scanned(stage: dict[str, Any]) -> str:
     """The tables that a stage scans, by the names of its RDDs' scopes."""
-    scopes = " ".join(rdd.get("Scope", "") for rdd in stage["RDD Info"])
-    names = {match.replace("spark_catalog.", "") for match in re.findall(r"Scan parquet ([\w.]+)", scopes)}
-    if not names and ("Scan json" in scopes or "_delta_log" in scopes):
-        return "Delta's log"
-    return " + ".join(sorted(names)) or "no table"
+    scopes = [json.loads(rdd["Scope"])["name"] for rdd in stage["RDD Info"] if "Scope" in rdd]
+    scans = {name.removeprefix("Scan parquet ").replace("spark_catalog.", "") for name in scopes if FILES.match(name)}
+    return " + ".join(sorted(name if "." in name else DELTA_LOG for name in scans)) or IN_MEMORY
 
 
 def read_since(log: Path, position: int, started: float, ended: float) -> Counter[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -293,7 +292,7 @@ class Benchmark:
         """
         topic.send_again(self.chain.environment["KAFKA_BOOTSTRAP_SERVERS"], messages + messages[:cut])
 
-    def wrong_rows(self, *names: str) -> dict[str, Counter[str]]:
+    def wrong_rows(self, *names: str) -> dict[str, dict[str, int]]:
         """How many rows each way has that are not the bank's: missing, stale, undead."""
         bank_lines = bank.lines(self.chain)
         found = {}
@@ -359,20 +358,21 @@ class Benchmark:
         ran = self.chain.dbt_run()
         time.sleep(1)  # Spark writes its log a moment later
         tables = bytes_read.read_since(self.chain.event_log, position, ran.started, ran.started + ran.seconds)
+        size_read = sum(size for name, size in tables.items() if name != bytes_read.IN_MEMORY)
         files += self.file_bytes("bronze.transactions", f"ingested_at > '{before}'")
         files += self.file_bytes("silver.base_bank__transaction_changes", f"_ingested_at > '{before}'")
         results = json.loads((self.chain.target() / "run_results.json").read_text())
         manifest = json.loads((self.chain.target() / "manifest.json").read_text())
         path = critical_path(manifest, results)
         self.detail(
-            f"  {ran.seconds:.1f} s; read of {sum(tables.values()):,} bytes, files {files:,}: "
+            f"  {ran.seconds:.1f} s; read of {size_read:,} bytes, files {files:,}: "
             + ", ".join(f"{name} {size:,}" for name, size in tables.most_common(12))
         )
         slowest = sorted(results["results"], key=lambda one: -one["execution_time"])[:8]
         self.detail(
             "  " + ", ".join(f"{one['unique_id'].split('.')[-1]} {one['execution_time']:.1f}" for one in slowest)
         )
-        return Increment(kind, size, rows, ran.seconds, results["elapsed_time"], path, sum(tables.values()), files)
+        return Increment(kind, size, rows, ran.seconds, results["elapsed_time"], path, size_read, files)
 
     def file_bytes(self, table: str, condition: str) -> int:
         """Bytes of the files of a table that hold rows of a condition."""
@@ -438,16 +438,16 @@ class Benchmark:
         return found
 
 
-def differences(bank_lines: dict[int, str], lines: dict[int, str]) -> Counter[str]:
+def differences(bank_lines: dict[int, str], lines: dict[int, str]) -> dict[str, int]:
     """How many rows are missing, stale (other values than the bank's), or undead (the bank deleted them)."""
-    return Counter(
-        missing=sum(key not in lines for key in bank_lines),
-        stale=sum(line != bank_lines.get(key, line) for key, line in lines.items()),
-        undead=sum(key not in bank_lines for key in lines),
-    )
+    return {
+        "missing": sum(key not in lines for key in bank_lines),
+        "stale": sum(line != bank_lines.get(key, line) for key, line in lines.items()),
+        "undead": sum(key not in bank_lines for key in lines),
+    }
 
 
-def told(wrong: dict[str, Counter[str]]) -> str:
+def told(wrong: dict[str, dict[str, int]]) -> str:
     """Rows that are wrong, in words."""
     return ", ".join(
         f"{name} {' + '.join(f'{count} {kind}' for kind, count in kinds.items() if count) or '0'}"
@@ -481,8 +481,3 @@ def memory_figure(memory: MemorySampler) -> Figure:
         against="the bar",
         note="Greatest of each: " + ", ".join(f"{service} {size:.2f} GiB" for service, size in peaks.items()) + ".",
     )
-
-
-def growth_points(increments: list[Increment]) -> list[dict[str, float | str]]:
-    """The increments as plots.draw takes them."""
-    return [{"kind": one.kind, "rows": one.rows, "seconds": one.seconds, "bytes": one.bytes} for one in increments]

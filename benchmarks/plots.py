@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -16,9 +17,7 @@ from benchmarks.results import Figure
 SETTINGS = {"svg.hashsalt": "benchmarks", "svg.fonttype": "none", "font.size": 9}
 
 
-def draw(
-    figures: list[Figure], growth: list[dict[str, float | str]], memory: list[tuple[float, int]], to: Path
-) -> None:
+def draw(figures: list[Figure], growth: list[dict[str, Any]], memory: list[tuple[float, int]], to: Path) -> None:
     """Draw what there is: the ratios, the increments by the table's size, and the memory's course.
 
     Args:
@@ -52,15 +51,13 @@ def draw_ratios(figures: list[Figure], path: Path) -> None:
     save(figure, path)
 
 
-def draw_growth(growth: list[dict[str, float | str]], path: Path) -> None:
+def draw_growth(growth: list[dict[str, Any]], path: Path) -> None:
     """Seconds and megabytes of each increment, by the table's rows."""
     figure, both = plt.subplots(1, 2, figsize=(8, 3))
     for axes, measure, unit, label in ((both[0], "seconds", 1.0, "s"), (both[1], "bytes", 1e6, "MB read")):
         for kind, mark in (("recent", "o"), ("scattered", "x")):
             runs = [run for run in growth if run["kind"] == kind]
-            axes.plot(
-                [float(run["rows"]) for run in runs], [float(run[measure]) / unit for run in runs], mark, label=kind
-            )
+            axes.plot([run["rows"] for run in runs], [run[measure] / unit for run in runs], mark, label=kind)
         axes.set(xscale="log", xlabel="rows of the table", ylabel=label, ylim=(0, None))
         axes.legend()
     save(figure, path)

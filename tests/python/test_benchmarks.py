@@ -176,15 +176,16 @@ def test_bytes_are_those_of_the_jobs_submitted_meanwhile() -> None:
         '{"Event":"SparkListenerLogStart","Spark Version":"4.2.0"}',
         job(999, (1, table)),
         task(1, 1),
-        job(1000, (2, table), (3, "Scan json ")),
+        job(1000, (2, table), (3, "Scan json "), (5, "Scan ExistingRDD mergeMaterializedSource")),
         task(2, 10),
         task(2, 20),
         task(3, 40),
+        task(5, 160),
         failed,
         job(2001, (4, table)),
         task(4, 80),
     ]
-    assert read_by_table(log, 1.0, 2.0) == {"silver.changes": 30, "Delta's log": 40}
+    assert read_by_table(log, 1.0, 2.0) == {"silver.changes": 30, "Delta's log": 40, "blocks in memory": 160}
 
 
 def test_wrong_rows_are_missing_stale_or_undead() -> None:
