@@ -206,7 +206,7 @@ FAULTS = {
     ),
     "something left out that isn't there": (
         *("databricks.yml", "    - source/**\n", "    - source/**\n    - sources/**\n"),
-        "databricks.yml: sync.exclude[8]: nothing is named sources/**",
+        "databricks.yml: sync.exclude[9]: nothing is named sources/**",
     ),
     "something that is needed and left out": (
         *("databricks.yml", "    - source/**\n", "    - source/**\n    - macros/**\n"),
