@@ -12,7 +12,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure as Drawing
 
-from benchmarks.results import Figure
+from benchmarks.results import BAR, Figure
+
+# A ratio beyond is told in figures; its bar ends here, so that the others can be seen.
+WIDEST = 3.0
 
 SETTINGS = {"svg.hashsalt": "benchmarks", "svg.fonttype": "none", "font.size": 9}
 
@@ -40,14 +43,17 @@ def draw_ratios(figures: list[Figure], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 0.4 + 0.32 * len(figures)))
     axes.barh(
         [one.figure for one in figures],
-        [one.ratio or 0 for one in figures],
+        [min(one.ratio or 0, WIDEST) for one in figures],
         color=[colours[one.met] for one in figures],
     )
     for place, one in enumerate(figures):
-        axes.text(one.ratio or 0, place, f" {one.ratio:.2f} ({one.goal})", va="center", fontsize=7)
+        ratio, bar = one.ratio or 0, BAR.search(one.goal)
+        text = f" {ratio:.2f}" + (f", {bar[0]}" if bar and "GiB" not in one.goal else "")
+        axes.text(min(ratio, WIDEST), place, text, va="center", fontsize=7)
     axes.axvline(1, color="black", linewidth=0.5)
     axes.invert_yaxis()
-    axes.set_xlabel("ratio to the reference")
+    axes.set(xlabel="ratio to the reference", xlim=(0, 1.5 * WIDEST))
+    axes.tick_params(axis="y", labelsize=7)
     save(figure, path)
 
 

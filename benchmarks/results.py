@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+BAR = re.compile(r"(at least|at most|under) ([\d.]+)")
 
 
 class ResultsError(Exception):
@@ -81,7 +82,7 @@ def figure(
 
 def holds(goal: str, number: float) -> bool:
     """Whether a number is on the right side of the bar that a goal names."""
-    bar = re.search(r"(at least|at most|under) ([\d.]+)", goal)
+    bar = BAR.search(goal)
     if bar is None:
         return True
     return number >= float(bar[2]) if bar[1] == "at least" else number <= float(bar[2])
