@@ -295,7 +295,6 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
         "spark.databricks.delta.snapshotPartitions": cores,
         # A sort or aggregation takes a whole page for its first row: by default, tens of megabytes of heap.
         "spark.buffer.pageSize": "2m",
-        "spark.sql.codegen.cache.maxEntries": "10000",
     }
     conf = folder / "conf"
     conf.mkdir(parents=True, exist_ok=True)

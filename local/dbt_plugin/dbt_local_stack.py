@@ -11,9 +11,14 @@ import warnings
 from dbt.flags import get_flags
 from dbt.plugins.manager import dbtPlugin
 from dbt_common.exceptions import DbtRuntimeError
+from pyspark.sql import SparkSession
 
 from ingestion import IngestionError, require_spark
 from local import Home
+
+# Up to so many bytes of tables, to compile Java for each statement takes longer than what the compiled code saves: a build
+# of 5,000 messages takes 0.7 of the time without, one of 120,000 takes 0.9, one of a million 2.2 times as long.
+SMALL = 50_000_000
 
 # Commands that work without a warehouse.
 OFFLINE = {"parse", "list", "ls", "deps", "clean", "init", "serve"}
@@ -40,6 +45,20 @@ class LocalStack(dbtPlugin):
                 require_spark()
             except IngestionError as error:
                 raise DbtRuntimeError(str(error)) from error
+            if is_small(Home.from_environment()):
+                interpret_statements()
+
+
+def is_small(home: Home) -> bool:
+    """Whether the stack's tables, files that none of them holds any more included, are few enough to be interpreted."""
+    return sum(file.stat().st_size for file in (home.root / "warehouse").rglob("*.parquet")) < SMALL
+
+
+def interpret_statements() -> None:
+    """Have Spark interpret this process's statements; dbt-spark takes the same session."""
+    session = SparkSession.builder.getOrCreate()
+    session.conf.set("spark.sql.codegen.wholeStage", "false")
+    session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
 
 
 plugins = [LocalStack]

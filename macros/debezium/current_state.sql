@@ -64,6 +64,9 @@
     existing as (
 
         select * from {{ this }}
+        {%- if rare.ranges %}
+        where {{ key_in_ranges(this.identifier, rare.numbered_key, rare.ranges) }}
+        {%- endif %}
 
     ),
     {%- endif %}
@@ -109,7 +112,7 @@
 
     ),
 
-    {{ resets(rare.resets) }},
+    {{ resets(rare.resets, rare.lowest_lsn) }},
 
     in_question as (
 
@@ -174,36 +177,119 @@
 
 {#- What the new changes hold that is rare, and would make the query slow to plan: a dict of whether there are `renames`, rows that
     brought large values along to a new primary key, `resets`, and `late` ones: changes that came after newer ones of their row, or a
-    row that still lacks a value that it brought along. Both need two partitions, of which one was behind. -#}
+    row that still lacks a value that it brought along. Both need two partitions, of which one was behind. Where none of these is,
+    what is to be read is told in literals, by which the engine skips files: `ranges` of keys, and the `lowest_lsn`. -#}
 {% macro rarities(changes, keys) -%}
-    {%- if not execute or load_relation(changes) is none -%}
+    {%- if not execute or load_relation(changes) is none or (is_incremental() and not has_news()) -%}
         {{ return({'renames': false, 'resets': false, 'late': false}) }}
     {%- endif -%}
+    {%- set numbered = (keys | select('in', numeric_columns(changes)) | first) if is_incremental() else none -%}
     {%- set query -%}
+        with
+
+        new_changes as (
+
+            select
+                *,
+                {{ numbered if numbered else 'cast(null as int)' }} as _key
+            from {{ changes }}
+            where
+                _cdc_error is null
+                {%- if is_incremental() %}
+                and {{ newer_than_this() }}
+                {%- endif %}
+
+        ),
+
+        bounds as (
+
+            select
+                min(_key) as lowest,
+                max(_key) as highest
+            from new_changes
+
+        ),
+
+        {#- Ranges without the wide gaps between them: keys that are scattered over the table are near to few others. #}
+        ranges as (
+
+            select
+                min(new_changes._key) as lowest,
+                max(new_changes._key) as highest,
+                max(new_changes._cdc_op = 'c' and new_changes._cdc_unavailable is not null) as renames,
+                max(new_changes._cdc_reset is not null) as resets,
+                min(greatest(new_changes._cdc_lsn, new_changes._cdc_commit_lsn)) as lowest_lsn
+            from new_changes
+            cross join bounds
+            group by width_bucket(new_changes._key, bounds.lowest, bounds.highest + 1, 64)
+
+        )
+
         select
-            count(*) > 0 as is_any,
-            coalesce(max(new_changes._cdc_op = 'c' and new_changes._cdc_unavailable is not null), false) as renames,
-            coalesce(max(new_changes._cdc_reset is not null), false) as resets,
-            {%- if is_incremental() %}
-            coalesce(max({{ is_late('new_changes', 'existing') }}), false) as late
-        from {{ changes }} as new_changes
-        left join {{ this }} as existing on {{ same_key(keys, 'new_changes', 'existing') }}
-        where new_changes.{{ newer_than_this() }}
-            {%- else %}
-            false as late
-        from {{ changes }} as new_changes
-            {%- endif %}
+            coalesce(max(renames), false) as renames,
+            coalesce(max(resets), false) as resets,
+            min(lowest_lsn) as lowest_lsn,
+            array_join(array_agg(concat(lowest, ' and ', highest)), ',') as ranges
+        from ranges
     {%- endset -%}
     {%- set found = run_query(query).rows[0] -%}
-    {%- set late = found['late'] or (is_incremental() and found['is_any'] and lacks_what_was_brought_along(changes, keys)) -%}
-    {{ return({'renames': found['renames'] or late, 'resets': found['resets'], 'late': late}) }}
+    {%- set ranges = found['ranges'].split(',') if numbered and found['ranges'] else [] -%}
+    {%- set late = is_incremental() and has_late(changes, keys, key_in_ranges('existing', numbered, ranges)) -%}
+    {%- set is_rare = found['renames'] or found['resets'] or late -%}
+    {%- set rare = {
+        'renames': found['renames'] or late,
+        'resets': found['resets'],
+        'late': late,
+        'numbered_key': numbered,
+        'ranges': [] if is_rare else ranges,
+        'lowest_lsn': none if is_rare else found['lowest_lsn'],
+    } -%}
+    {%- do facts_of_this_run(model.unique_id).update(rare) -%}
+    {{ return(rare) }}
+{%- endmacro %}
+
+{#- Names of the columns that hold whole numbers. -#}
+{% macro numeric_columns(changes) -%}
+    {{ return(declared_columns(of=changes.identifier)
+        | selectattr('data_type', 'in', ['tinyint', 'smallint', 'int', 'bigint']) | map(attribute='name') | list) }}
+{%- endmacro %}
+
+{#- Condition that a relation's key is in one of some ranges; true where there are none. -#}
+{% macro key_in_ranges(relation, key, ranges) -%}
+    {%- if not ranges -%}
+        true
+    {%- else -%}
+        (
+            {%- for range in ranges -%}
+                {{ relation }}.{{ key }} between {{ range }}{{ ' or ' if not loop.last }}
+            {%- endfor -%}
+        )
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Whether a new change came after a newer one of its row, or a row of the model lacks a value that it brought along to a new primary
+    key, which a new change may tell. -#}
+{% macro has_late(changes, keys, existing_is_concerned) -%}
+    {%- set query -%}
+        select
+            (
+                select count(*)
+                from {{ changes }} as new_changes
+                inner join {{ this }} as existing on {{ same_key(keys, 'new_changes', 'existing') }}
+                where
+                    new_changes.{{ newer_than_this() }}
+                    and new_changes._cdc_error is null
+                    and {{ existing_is_concerned }}
+                    and {{ is_late('new_changes', 'existing') }}
+            ) as late,
+            (select count(*) from {{ this }} where _cdc_unavailable is not null) as lacking
+    {%- endset -%}
+    {%- set found = run_query(query).rows[0] -%}
+    {{ return(found['late'] > 0 or (found['lacking'] > 0 and lacks_what_was_brought_along(changes, keys))) }}
 {%- endmacro %}
 
 {#- Whether a row of the model lacks a value that it brought along to a new primary key: a new change may tell it. -#}
 {% macro lacks_what_was_brought_along(changes, keys) -%}
-    {%- if not run_query('select 1 from ' ~ this ~ ' where _cdc_unavailable is not null limit 1').rows -%}
-        {{ return(false) }}
-    {%- endif -%}
     {%- set query -%}
         select 1
         from {{ this }} as existing

@@ -1,6 +1,6 @@
 {#- CTEs that end in `resets`: one row with an array of all that ever said that everything older in the table is gone, truncates and
     whole snapshots. There are few, and the engine skips the files of `all_changes` that hold none. -#}
-{% macro resets(has_new) -%}
+{% macro resets(has_new, after_lsn=none) -%}
     {%- if has_new -%}
     -- From where on the rows that a new snapshot read stand on each partition.
     snapshot_starts as (
@@ -45,7 +45,12 @@
                 all_changes._cdc_lsn = snapshot_starts._cdc_lsn
                 and all_changes._cdc_reset = 'snapshot'
         {%- endif %}
-        where all_changes._cdc_reset is not null
+        where
+            all_changes._cdc_reset is not null
+            {%- if after_lsn is number %}
+            -- What is older concerns none of the changes that came.
+            and all_changes._cdc_lsn > {{ after_lsn }}
+            {%- endif %}
 
     )
 {%- endmacro %}

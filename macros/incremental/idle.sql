@@ -15,39 +15,69 @@
     {{ return(dbt.materialization_incremental_databricks()) }}
 {%- endmaterialization %}
 
-{#- Whether a parent holds rows that came after the newest of the model's own. Asked of the data, not of the last run, so that a
-    run that failed half-way, or ran a part of the models, is caught up with. A model that can't tell always has news. -#}
+{#- Whether a parent holds rows that came after the newest of the model's own. A model that can't tell always has news. -#}
 {% macro has_news() -%}
-    {%- set parents = clocks_of(without_indirect(tables_behind(nodes_read()))) -%}
-    {%- if '_loaded_at' not in model.columns or none in parents -%}
+    {%- set news = news() -%}
+    {%- if not news.can_tell -%}
         {{ return(true) }}
-    {%- elif not parents -%}
-        {#- Its Bronze table isn't there yet. -#}
+    {%- elif news.parents is none -%}
         {{ return(false) }}
+    {%- elif news.own is none or news.parents > news.own -%}
+        {{ return(true) }}
     {%- endif -%}
-    {%- set own_clock = '_ingested_at' if parents[0].column == 'ingested_at' else '_loaded_at' -%}
-    {#- One aggregation over all of them: two small jobs, however many parents there are. -#}
-    {%- set query -%}
-        select is_own, max(loaded_at) as newest
-        from (
-            select true as is_own, {{ own_clock }} as loaded_at from {{ this }}
-            {%- for parent in parents %}
-            union all
-            select false as is_own, {{ parent.column }} as loaded_at from {{ parent.relation }}
-            {%- endfor %}
-        )
-        group by is_own
-    {%- endset -%}
-    {%- set newest = {} -%}
-    {%- for row in run_query(query).rows -%}
-        {%- do newest.update({row[0]: row[1]}) -%}
+    {%- set own_day = news.own // 86400000000 -%}
+    {%- set run_day = modules.datetime.datetime.strptime(run_started_at.strftime('%Y-%m-%d'), '%Y-%m-%d') -%}
+    {%- set days = (run_day - modules.datetime.datetime(1970, 1, 1)).days -%}
+    {{ return(config.get('meta', {}).get('changes_daily', false) and own_day < days) }}
+{%- endmacro %}
+
+{#- How new the model's own rows are, and its parents': a dict of `own` and `parents`, the newest time of each in microseconds since 1970, none
+    where there are no rows, and `can_tell`. Asked once for each model of a run, of the data and not of the last run, so that a run
+    that failed half-way, or ran a part of the models, is caught up with. Of a parent that this run left as it is, it is known. -#}
+{% macro news() -%}
+    {%- set known = facts_of_this_run(model.unique_id) -%}
+    {%- if 'own' not in known -%}
+        {%- set parents = clocks_of(without_indirect(tables_behind(nodes_read()))) -%}
+        {%- do known.update({'own': none, 'parents': none, 'can_tell': '_loaded_at' in model.columns and none not in parents}) -%}
+        {%- if '_loaded_at' in model.columns -%}
+            {#- One aggregation over all of them: two small jobs, however many parents there are. -#}
+            {%- set query -%}
+                select is_own, unix_micros(max(clock)) as newest, unix_micros(max(loaded_at)) as loaded_at
+                from (
+                    select true as is_own, {{ own_clock() }} as clock, _loaded_at as loaded_at from {{ this }}
+                    {%- for parent in parents if parent is not none and parent.newest is not number %}
+                    union all
+                    select false as is_own, {{ parent.column }} as clock, null as loaded_at from {{ parent.relation }}
+                    {%- if parent.subjects %}
+                    where subject in ('{{ parent.subjects | join("', '") }}')
+                    {%- endif %}
+                    {%- endfor %}
+                )
+                group by is_own
+            {%- endset -%}
+            {%- for row in run_query(query).rows -%}
+                {%- do known.update({'own': row[1], 'loaded_at': row[2]} if row[0] else {'parents': row[1]}) -%}
+            {%- endfor -%}
+            {%- for parent in parents if parent is not none and parent.newest is number -%}
+                {%- do known.update({'parents': [known.parents or 0, parent.newest] | max}) -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endif -%}
+    {{ return(known) }}
+{%- endmacro %}
+
+{#- What was found out about a model in this run of dbt: a dict, kept in dbt's graph, as a model's query is written in one context, its
+    materialization runs in another, and its children's in others. -#}
+{% macro facts_of_this_run(unique_id) -%}
+    {{ return(graph.setdefault('facts_of_this_run', {}).setdefault(unique_id, {})) }}
+{%- endmacro %}
+
+{#- The column of the model that tells how far it has read: of Bronze, when its messages were landed. -#}
+{% macro own_clock() -%}
+    {%- for unique_id in model.depends_on.nodes if unique_id in graph.sources -%}
+        {{ return('_ingested_at') }}
     {%- endfor -%}
-    {%- if false not in newest -%}
-        {{ return(false) }}
-    {%- elif true not in newest or newest[false] > newest[true] -%}
-        {{ return(true) }}
-    {%- endif -%}
-    {{ return(config.get('meta', {}).get('changes_daily', false) and newest[true].date() < run_started_at.date()) }}
+    {{ return('_loaded_at') }}
 {%- endmacro %}
 
 {#- The nodes that the model's SQL reads: a list of unique ids. A foreign key makes dbt wait for the table it leads to, and reads nothing. -#}
@@ -99,7 +129,14 @@
                 {%- do clocks.append({'relation': relation, 'column': 'ingested_at'}) -%}
             {%- endif -%}
         {%- elif '_loaded_at' in node.columns -%}
-            {%- do clocks.append({'relation': relation, 'column': '_loaded_at'}) -%}
+            {%- set facts = facts_of_this_run(unique_id) -%}
+            {%- set subjects = config.get('meta', {}).get('subjects', []) if 'subject' in node.columns else [] -%}
+            {%- do clocks.append({
+                'relation': relation,
+                'column': '_loaded_at',
+                'subjects': subjects,
+                'newest': facts.loaded_at if facts.is_left and not subjects,
+            }) -%}
         {%- else -%}
             {%- do clocks.append(none) -%}
         {%- endif -%}
@@ -109,6 +146,7 @@
 
 {#- End a materialization that has nothing to do. -#}
 {% macro leave_as_it_is() -%}
+    {%- do facts_of_this_run(model.unique_id).update({'is_left': true}) -%}
     {%- call noop_statement('main', 'nothing new') -%}{%- endcall -%}
     {{ return({'relations': [this]}) }}
 {%- endmacro %}

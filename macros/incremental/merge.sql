@@ -6,7 +6,7 @@
     {%- if config.get('meta', {}).get('delete_when') -%}
         {{ merge_or_delete_sql(target, source, unique_key) }}
     {%- else -%}
-        {{ dbt.spark__get_merge_sql(target, source, unique_key, dest_columns, incremental_predicates) }}
+        {{ dbt.spark__get_merge_sql(target, source, unique_key, dest_columns, with_key_ranges(incremental_predicates)) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -14,8 +14,18 @@
     {%- if config.get('meta', {}).get('delete_when') -%}
         {{ merge_or_delete_sql(target, source, unique_key) }}
     {%- else -%}
-        {{ dbt.databricks__get_merge_sql(target, source, unique_key, dest_columns, incremental_predicates) }}
+        {{ dbt.databricks__get_merge_sql(target, source, unique_key, dest_columns, with_key_ranges(incremental_predicates)) }}
     {%- endif -%}
+{%- endmacro %}
+
+{#- A merge's predicates, with the ranges that all keys of the batch are in, where they were found out: the engine then looks for them
+    only in the files that may have them. -#}
+{% macro with_key_ranges(incremental_predicates) -%}
+    {%- set facts = facts_of_this_run(model.unique_id) -%}
+    {%- if not facts.get('ranges') -%}
+        {{ return(incremental_predicates) }}
+    {%- endif -%}
+    {{ return((incremental_predicates or []) + [key_in_ranges('DBT_INTERNAL_DEST', facts.numbered_key, facts.ranges)]) }}
 {%- endmacro %}
 
 {#- One MERGE that makes the target's rows of the batch's keys equal to the batch. -#}

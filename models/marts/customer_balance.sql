@@ -1,8 +1,9 @@
+{%- set subjects = ['accounts'] -%}
 {{
     config(
         unique_key='customer_id',
         liquid_clustered_by='customer_id',
-        meta={'delete_when': 'latest_balance is null'},
+        meta={'subjects': subjects, 'delete_when': 'latest_balance is null'},
     )
 }}
 
@@ -10,7 +11,7 @@ with
 
 customers as (
 
-    {{ changed_customers(['accounts']) }}
+    {{ changed_customers(subjects) }}
 
 ),
 

@@ -1,10 +1,11 @@
-{{ config(unique_key=['customer_id', 'balance_date'], liquid_clustered_by='customer_id') }}
+{%- set subjects = ['accounts'] -%}
+{{ config(unique_key=['customer_id', 'balance_date'], liquid_clustered_by='customer_id', meta={'subjects': subjects}) }}
 
 with
 
 customers as (
 
-    {{ changed_customers(['accounts']) }}
+    {{ changed_customers(subjects) }}
 
 ),
 

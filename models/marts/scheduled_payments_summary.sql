@@ -1,8 +1,10 @@
+{%- set subjects = ['accounts', 'scheduled_payments'] -%}
 {{
     config(
         unique_key='customer_id',
         liquid_clustered_by='customer_id',
         meta={
+            'subjects': subjects,
             'delete_when': 'scheduled_count + executed_count + failed_count + cancelled_count = 0',
             'changes_daily': true,
         },
@@ -30,7 +32,7 @@ payments as (
 
 customers as (
 
-    {{ changed_customers(['accounts', 'scheduled_payments']) }}
+    {{ changed_customers(subjects) }}
     {% if is_incremental() %}
 
         union distinct

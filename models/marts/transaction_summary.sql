@@ -1,8 +1,9 @@
+{%- set subjects = ['accounts', 'transactions'] -%}
 {{
     config(
         unique_key='customer_id',
         liquid_clustered_by='customer_id',
-        meta={'delete_when': 'transaction_count = 0'},
+        meta={'subjects': subjects, 'delete_when': 'transaction_count = 0'},
     )
 }}
 
@@ -10,7 +11,7 @@ with
 
 customers as (
 
-    {{ changed_customers(['accounts', 'transactions']) }}
+    {{ changed_customers(subjects) }}
 
 ),
 
