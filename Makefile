@@ -14,7 +14,7 @@ INSTALLED := .venv/.installed
 STACK := $(or $(INSIGHTS_HOME),.local)/env
 WITH_STACK := [ ! -f $(STACK) ] || . $(STACK);
 
-.PHONY: help setup demo up down status logs simulate ingest build reconcile docs bundle-check lint types test parity fuzz bench lock
+.PHONY: help setup demo up down status logs simulate ingest build optimize reconcile docs bundle-check lint types test parity fuzz bench lock
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
@@ -55,6 +55,9 @@ ingest: setup ## Kafka to Bronze
 
 build: setup ## Silver, Gold and their tests
 	@$(BIN)/dbt build
+
+optimize: setup ## small files together, rows in the order of their keys; now and then, as the bank grows
+	@$(BIN)/dbt run-operation optimize_tables
 
 reconcile: setup ## is Silver and Gold what the bank says? After ingest and build; LSN=0/1A2B3C to wait for
 	@$(WITH_STACK) $(BIN)/python -m reconcile $(if $(LSN),--lsn $(LSN))

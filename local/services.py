@@ -293,6 +293,8 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
         # The defaults, 200 and 50, make every small table slow.
         "spark.sql.shuffle.partitions": cores,
         "spark.databricks.delta.snapshotPartitions": cores,
+        # OPTIMIZE writes files of this size, instead of a gigabyte: a merge reads whole files of the keys it looks for.
+        "spark.databricks.delta.optimize.maxFileSize": str(32 * 1024 * 1024),
         # A sort or aggregation takes a whole page for its first row: by default, tens of megabytes of heap.
         "spark.buffer.pageSize": "2m",
     }

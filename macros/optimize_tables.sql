@@ -1,0 +1,31 @@
+{#- Put small files together, and the rows of each table that is merged into in the order of its key: a run then finds its rows in few
+    files. On Databricks predictive optimization does it by itself. -#}
+{% macro optimize_tables() -%}
+    {%- for node in (graph.sources.values() | list) + (graph.nodes.values() | list) -%}
+        {%- set clustered_by = node.config.get('liquid_clustered_by') -%}
+        {%- if clustered_by or node.resource_type == 'source' -%}
+            {%- set relation = load_relation(
+                api.Relation.create(database=node.database, schema=node.schema, identifier=node.identifier or node.alias)
+            ) -%}
+            {%- if relation is not none -%}
+                {%- do log('optimize ' ~ relation, info=true) -%}
+                {%- do run_query(optimize_sql(relation, clustered_by)) -%}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- The statement that optimizes a table. -#}
+{% macro optimize_sql(relation, clustered_by) -%}
+    {{ return(adapter.dispatch('optimize_sql')(relation, clustered_by)) }}
+{%- endmacro %}
+
+{% macro default__optimize_sql(relation, clustered_by) -%}
+    {#- Messages and changes come in the order of time by themselves. -#}
+    optimize {{ relation }}{% if clustered_by and clustered_by != '_loaded_at' %} zorder by ({{ clustered_by }}){% endif %}
+{%- endmacro %}
+
+{#- The table knows its clustering. -#}
+{% macro databricks__optimize_sql(relation, clustered_by) -%}
+    optimize {{ relation }}
+{%- endmacro %}
