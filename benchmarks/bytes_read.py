@@ -46,8 +46,9 @@ def read_by_table(lines: Iterable[str], started: float, ended: float) -> Counter
 def scanned(stage: dict[str, Any]) -> str:
     """The tables that a stage scans, by the names of its RDDs' scopes."""
     scopes = [json.loads(rdd["Scope"])["name"] for rdd in stage["RDD Info"] if "Scope" in rdd]
-    scans = {name.removeprefix("Scan parquet ").replace("spark_catalog.", "") for name in scopes if FILES.match(name)}
-    return " + ".join(sorted(name if "." in name else DELTA_LOG for name in scans)) or IN_MEMORY
+    scans = [name.removeprefix("Scan parquet ").replace("spark_catalog.", "") for name in scopes if FILES.match(name)]
+    # Delta's own scans of its log name no table.
+    return " + ".join(sorted({name if "." in name else DELTA_LOG for name in scans})) or IN_MEMORY
 
 
 def read_since(log: Path, position: int, started: float, ended: float) -> Counter[str]:
