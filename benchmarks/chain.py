@@ -138,11 +138,19 @@ class Chain:
 
     def dbt_run(self, *words: str, schema: str = "") -> Ran:
         """`dbt run` as a command of its own; a schema is the beginning of schemas of its own."""
+        return self.dbt("run", *words, schema=schema)
+
+    def optimize(self) -> Ran:
+        """What `make optimize` does, and Databricks by itself: rows in the order of their keys."""
+        return self.dbt("run-operation", "optimize_tables")
+
+    def dbt(self, *words: str, schema: str = "") -> Ran:
+        """A command of dbt."""
         target = self.target(schema)
         (target / "logs" / "dbt.log").unlink(missing_ok=True)
         return self.command(
             *("dbt.cli.main", "--no-use-colors", "--log-format-file", "json", "--log-path", str(target / "logs")),
-            *("run", *words, "--target-path", str(target)),
+            *(*words, "--target-path", str(target)),
             environment={"DBT_SCHEMA": schema} if schema else {},
         )
 

@@ -331,6 +331,7 @@ class Benchmark:
 
     def measure_increments(self, size: str) -> None:
         """1,000 changes and a whole `dbt run`, of recent and of scattered keys in turn."""
+        self.chain.optimize()
         for repeat in range(-1, self.repeats):
             for kind in ("recent", "scattered"):
                 self.say(f"Silver and Gold increment at {size}, {kind} keys, {repeat + 1 or 'warm-up'}")
