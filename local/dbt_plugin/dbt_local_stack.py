@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from ingestion import IngestionError, require_spark
 from local import Home
 
-# Bytes of tables up to which to compile Java for each statement takes longer than what the compiled code saves: without,
+# Bytes of tables up to which compiling Java for each statement takes longer than what the compiled code saves. Without,
 # a build of 5,000 messages takes 0.7 of the time, one of 120,000 takes 0.9, one of a million 2.2 times as long.
 SMALL = 50_000_000
 
