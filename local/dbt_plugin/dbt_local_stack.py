@@ -50,8 +50,9 @@ class LocalStack(dbtPlugin):
 
 
 def is_small(home: Home) -> bool:
-    """Whether the stack's tables, files that none of them holds any more included, are few enough to be interpreted."""
-    return sum(file.stat().st_size for file in (home.root / "warehouse").rglob("*.parquet")) < SMALL
+    """Whether the stack's tables are small, by all their files; where these aren't here, they may be large."""
+    warehouse = home.root / "warehouse"
+    return warehouse.is_dir() and sum(file.stat().st_size for file in warehouse.rglob("*.parquet")) < SMALL
 
 
 def interpret_statements() -> None:

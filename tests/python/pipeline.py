@@ -41,6 +41,12 @@ FOREIGN = (
     "DATABRICKS_",
 )
 
+# A few rows at a time: to compile Java for each statement takes longer. What users have is in test_demo.
+SPARK_SETTINGS = """
+spark.sql.codegen.wholeStage false
+spark.sql.codegen.factoryMode NO_CODEGEN
+"""
+
 # Ends the stack when the tests' own process is gone, whatever ended that: its standard input closes then.
 GUARD = """
 import sys
@@ -204,6 +210,8 @@ def own_stack(prepare: Callable[[Stack], None] | None = None) -> Iterator[Stack]
     # Not pytest's own folder: a second pytest locks it against all other users, and as root Postgres is another.
     folder = Path(tempfile.mkdtemp(prefix="financial-insights-tests-", dir="/tmp"))
     stack = Stack(local.Home(folder / "home"), work=folder)
+    stack.home.create()
+    (stack.home.root / "spark.conf").write_text(SPARK_SETTINGS)
     guard = subprocess.Popen(
         [sys.executable, "-c", GUARD],
         cwd=PROJECT,
