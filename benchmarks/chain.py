@@ -51,6 +51,8 @@ SPARK_SETTINGS = {
     "spark.eventLog.enabled": "true",
     "spark.eventLog.compress": "false",
     "spark.eventLog.rolling.enabled": "false",
+    # Spark counts what a task's own thread reads, and Parquet would read in others.
+    "spark.hadoop.parquet.hadoop.vectored.io.enabled": "false",
 }
 
 

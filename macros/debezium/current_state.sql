@@ -218,7 +218,9 @@
                 max(new_changes._key) as highest,
                 max(new_changes._cdc_op = 'c' and new_changes._cdc_unavailable is not null) as renames,
                 max(new_changes._cdc_reset is not null) as resets,
-                min(greatest(new_changes._cdc_lsn, new_changes._cdc_commit_lsn)) as lowest_lsn
+                min(greatest(new_changes._cdc_lsn, new_changes._cdc_commit_lsn)) as lowest_lsn,
+                min(new_changes._cdc_partition) as first_partition,
+                max(new_changes._cdc_partition) as last_partition
             from new_changes
             cross join bounds
             group by width_bucket(new_changes._key, bounds.lowest, bounds.highest + 1, 64)
@@ -229,12 +231,14 @@
             coalesce(max(renames), false) as renames,
             coalesce(max(resets), false) as resets,
             min(lowest_lsn) as lowest_lsn,
+            min(first_partition) as first_partition,
+            max(last_partition) as last_partition,
             array_join(array_agg(concat(lowest, ' and ', highest)), ',') as ranges
         from ranges
     {%- endset -%}
     {%- set found = run_query(query).rows[0] -%}
     {%- set ranges = found['ranges'].split(',') if numbered and found['ranges'] else [] -%}
-    {%- set late = is_incremental() and has_late(changes, keys, key_in_ranges('existing', numbered, ranges)) -%}
+    {%- set late = is_incremental() and has_late(changes, keys, found, key_in_ranges('existing', numbered, ranges)) -%}
     {%- set is_rare = found['renames'] or found['resets'] or late -%}
     {%- set rare = {
         'renames': found['renames'] or late,
@@ -268,24 +272,33 @@
 {%- endmacro %}
 
 {#- Whether a new change came after a newer one of its row, or a row of the model lacks a value that it brought along to a new primary
-    key, which a new change may tell. -#}
-{% macro has_late(changes, keys, existing_is_concerned) -%}
+    key, which a new change may tell. `found` has the `first_partition` and `last_partition` of the new changes: where no row's change
+    was on another one, as with topics of one partition, the engine sees it by what it keeps of each file. -#}
+{% macro has_late(changes, keys, found, existing_is_concerned) -%}
+    {%- set is_elsewhere = '_cdc_partition <> ' ~ found['first_partition'] if found['first_partition'] == found['last_partition'] else 'true' -%}
     {%- set query -%}
         select
-            (
-                select count(*)
-                from {{ changes }} as new_changes
-                inner join {{ this }} as existing on {{ same_key(keys, 'new_changes', 'existing') }}
-                where
-                    new_changes.{{ newer_than_this() }}
-                    and new_changes._cdc_error is null
-                    and {{ existing_is_concerned }}
-                    and {{ is_late('new_changes', 'existing') }}
-            ) as late,
-            (select count(*) from {{ this }} where _cdc_unavailable is not null) as lacking
+            exists(select 1 from {{ this }} where {{ is_elsewhere }}) as is_elsewhere,
+            exists(select 1 from {{ this }} where _cdc_unavailable is not null) as is_lacking
     {%- endset -%}
-    {%- set found = run_query(query).rows[0] -%}
-    {{ return(found['late'] > 0 or (found['lacking'] > 0 and lacks_what_was_brought_along(changes, keys))) }}
+    {%- set rows = run_query(query).rows[0] -%}
+    {%- if rows['is_lacking'] and lacks_what_was_brought_along(changes, keys) -%}
+        {{ return(true) }}
+    {%- elif not rows['is_elsewhere'] -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- set query -%}
+        select 1
+        from {{ changes }} as new_changes
+        inner join {{ this }} as existing on {{ same_key(keys, 'new_changes', 'existing') }}
+        where
+            new_changes.{{ newer_than_this() }}
+            and new_changes._cdc_error is null
+            and {{ existing_is_concerned }}
+            and {{ is_late('new_changes', 'existing') }}
+        limit 1
+    {%- endset -%}
+    {{ return(run_query(query).rows | length > 0) }}
 {%- endmacro %}
 
 {#- Whether a row of the model lacks a value that it brought along to a new primary key: a new change may tell it. -#}

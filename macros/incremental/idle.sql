@@ -32,38 +32,54 @@
 {%- endmacro %}
 
 {#- How new the model's own rows are, and its parents': a dict of `own` and `parents`, the newest time of each in microseconds since 1970, none
-    where there are no rows, and `can_tell`. Asked once for each model of a run, of the data and not of the last run, so that a run
+    where there are no rows, `newest_of` each parent by its unique id, and `can_tell`. Asked once for each model of a run, of the data and not of the last run, so that a run
     that failed half-way, or ran a part of the models, is caught up with. Of a parent that this run left as it is, it is known. -#}
 {% macro news() -%}
     {%- set known = facts_of_this_run(model.unique_id) -%}
     {%- if 'own' not in known -%}
         {%- set parents = clocks_of(without_indirect(tables_behind(nodes_read()))) -%}
-        {%- do known.update({'own': none, 'parents': none, 'can_tell': '_loaded_at' in model.columns and none not in parents}) -%}
+        {%- do known.update({'own': none, 'newest_of': {}, 'parents': none, 'can_tell': '_loaded_at' in model.columns and none not in parents}) -%}
         {%- if '_loaded_at' in model.columns -%}
-            {#- One aggregation over all of them: two small jobs, however many parents there are. -#}
+            {#- One aggregation over all of them: two small jobs, however many parents there are. #}
             {%- set query -%}
-                select is_own, unix_micros(max(clock)) as newest, unix_micros(max(loaded_at)) as loaded_at
+                select parent, unix_micros(max(clock)) as newest, unix_micros(max(loaded_at)) as loaded_at
                 from (
-                    select true as is_own, {{ own_clock() }} as clock, _loaded_at as loaded_at from {{ this }}
+                    select 'own' as parent, {{ own_clock() }} as clock, _loaded_at as loaded_at from {{ this }}
                     {%- for parent in parents if parent is not none and parent.newest is not number %}
                     union all
-                    select false as is_own, {{ parent.column }} as clock, null as loaded_at from {{ parent.relation }}
+                    select '{{ parent.unique_id }}' as parent, {{ parent.column }} as clock, null as loaded_at from {{ parent.relation }}
                     {%- if parent.subjects %}
                     where subject in ('{{ parent.subjects | join("', '") }}')
                     {%- endif %}
                     {%- endfor %}
                 )
-                group by is_own
+                group by parent
             {%- endset -%}
-            {%- for row in run_query(query).rows -%}
-                {%- do known.update({'own': row[1], 'loaded_at': row[2]} if row[0] else {'parents': row[1]}) -%}
-            {%- endfor -%}
             {%- for parent in parents if parent is not none and parent.newest is number -%}
-                {%- do known.update({'parents': [known.parents or 0, parent.newest] | max}) -%}
+                {%- do known.newest_of.update({parent.unique_id: parent.newest}) -%}
             {%- endfor -%}
+            {%- for row in run_query(query).rows -%}
+                {%- if row[0] == 'own' -%}
+                    {%- do known.update({'own': row[1], 'loaded_at': row[2]}) -%}
+                {%- else -%}
+                    {%- do known.newest_of.update({row[0]: row[1]}) -%}
+                {%- endif -%}
+            {%- endfor -%}
+            {%- do known.update({'parents': known.newest_of.values() | select('number') | max | default(none, true)}) -%}
         {%- endif -%}
     {%- endif -%}
     {{ return(known) }}
+{%- endmacro %}
+
+{#- Whether one of the model's parents may hold something newer. For SQL that leaves out what needn't be read. -#}
+{% macro may_have_news(parent) -%}
+    {%- if not execute or model.resource_type == 'unit_test' or not is_incremental() or not has_news() -%}
+        {{ return(true) }}
+    {%- endif -%}
+    {%- for unique_id, newest in news().newest_of.items() if unique_id.split('.')[-1] == parent.identifier -%}
+        {{ return(newest is none or news().own is none or newest > news().own) }}
+    {%- endfor -%}
+    {{ return(true) }}
 {%- endmacro %}
 
 {#- What was found out about a model in this run of dbt: a dict, kept in dbt's graph, as a model's query is written in one context, its
@@ -126,12 +142,13 @@
         ) -%}
         {%- if node.resource_type == 'source' -%}
             {%- if bronze_exists(relation) -%}
-                {%- do clocks.append({'relation': relation, 'column': 'ingested_at'}) -%}
+                {%- do clocks.append({'unique_id': unique_id, 'relation': relation, 'column': 'ingested_at'}) -%}
             {%- endif -%}
         {%- elif '_loaded_at' in node.columns -%}
             {%- set facts = facts_of_this_run(unique_id) -%}
             {%- set subjects = config.get('meta', {}).get('subjects', []) if 'subject' in node.columns else [] -%}
             {%- do clocks.append({
+                'unique_id': unique_id,
                 'relation': relation,
                 'column': '_loaded_at',
                 'subjects': subjects,

@@ -59,26 +59,34 @@ payment_accounts as (
 
 changes as (
 
+    {%- set branches = [] %}
+    {%- if may_have_news(ref('stg_bank__checking_accounts')) %}
+        {%- do branches.append('accounts') %}
+
     select
         customer_id,
         'accounts' as subject
     from account_owners
-
-    union all
+    {%- endif %}
+    {%- if may_have_news(ref('stg_bank__transactions')) %}
+    {{ 'union all' if branches }}
+        {%- do branches.append('transactions') %}
 
     select
         accounts.customer_id,
         'transactions' as subject
     from accounts
     left semi join transaction_accounts on accounts.account_id = transaction_accounts.account_id
-
-    union all
+    {%- endif %}
+    {%- if may_have_news(ref('stg_bank__scheduled_payments')) %}
+    {{ 'union all' if branches }}
 
     select
         accounts.customer_id,
         'scheduled_payments' as subject
     from accounts
     left semi join payment_accounts on accounts.account_id = payment_accounts.account_id
+    {%- endif %}
 
 ),
 
