@@ -13,9 +13,14 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Condition on rows that were written since the model last ran. -#}
-{% macro newer_than_this() -%}
-    _loaded_at > {{ newest('_loaded_at') }}
+{#- Condition on rows that were written since the model last ran. Where a parent is given that is known to have none, the engine need not
+    look: `false`. -#}
+{% macro newer_than_this(parent=none) -%}
+    {%- if parent is not none and not may_have_news(parent) -%}
+        false
+    {%- else -%}
+        _loaded_at > {{ newest('_loaded_at') }}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- The day on which the dbt run began, UTC. -#}
