@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,27 +22,6 @@ import source
 
 PROJECT = Path(__file__).resolve().parents[1]
 TOPIC = "bank.public.transactions"
-
-# What a developer's shell may hold, and would lead the benchmark to another stack than its own.
-FOREIGN = (
-    "DATABASE_URL",
-    "CONNECT_URL",
-    "SPARK_",
-    "CHECKPOINTS",
-    "KAFKA_",
-    "TOPIC_PREFIX",
-    "BRONZE_SCHEMA",
-    "DBT_",
-    "DATABRICKS_",
-)
-
-# Ends the stack when the benchmark's own process is gone, whatever ended that: its standard input closes then.
-GUARD = """
-import sys
-import local
-sys.stdin.read()
-local.down(local.Home.from_environment())
-"""
 
 # Plain and in one file, so that bytes_read can follow it.
 SPARK_SETTINGS = {
@@ -160,32 +137,25 @@ class Chain:
 @contextlib.contextmanager
 def own_chain(*, keep: bool) -> Iterator[Chain]:
     """A stack in a new folder, whose bank is still empty. It is gone at the end, its folder too unless it is kept."""
-    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
-        del os.environ[name]
-    # As root Postgres is another user, and must get in: not a folder that TMPDIR may have closed.
-    folder = Path(tempfile.mkdtemp(prefix="financial-insights-bench-", dir="/tmp"))
-    home = local.Home(folder / "home")
-    os.environ["INSIGHTS_HOME"] = str(home.root)
-    home.create()
-    (folder / "events").mkdir()
-    settings = {**SPARK_SETTINGS, "spark.eventLog.dir": (folder / "events").as_uri()}
-    (home.root / "spark.conf").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-    guard = subprocess.Popen([sys.executable, "-c", GUARD], cwd=PROJECT, stdin=subprocess.PIPE, start_new_session=True)
-    try:
-        environment = local.up(home)
+    with local.temporary_home("bench", keep=keep) as home:
+        folder = home.root.parent
+        (folder / "events").mkdir()
+        settings = {**SPARK_SETTINGS, "spark.eventLog.dir": (folder / "events").as_uri()}
+        home.spark_conf.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        environment = local.environment_for(home)
+        os.environ.clear()
         os.environ.update(environment)
-        passwords = home.secrets()
-        source.bootstrap(
-            local.superuser_url(home), owner_password=passwords["owner"], capture_password=passwords["capture"]
-        )
-        source.migrate(environment["DATABASE_URL"])
-        yield Chain(home, folder, environment)
-    finally:
-        if (session := SparkSession.getActiveSession()) is not None:
-            # Without a word to the server, which may be gone: a goodbye is tried for ten minutes.
-            session.release_session_on_close = False  # type: ignore[attr-defined]
-            session.stop()
-        local.down(home)
-        guard.communicate(timeout=60)
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            led_to = local.up(home)
+            os.environ.update(led_to)
+            secrets = home.secrets()
+            source.bootstrap(
+                local.superuser_url(home), owner_password=secrets["owner"], capture_password=secrets["capture"]
+            )
+            source.migrate(led_to["DATABASE_URL"])
+            yield Chain(home, folder, led_to)
+        finally:
+            if (session := SparkSession.getActiveSession()) is not None:
+                # Without a word to the server, which may be gone: a goodbye is tried for ten minutes.
+                session.release_session_on_close = False  # type: ignore[attr-defined]
+                session.stop()

@@ -2,5 +2,15 @@
 
 from local.home import Home, StackError
 from local.stack import down, status, superuser_url, up
+from local.temporary import environment_for, temporary_home
 
-__all__ = ["Home", "StackError", "down", "status", "superuser_url", "up"]
+__all__ = [
+    "Home",
+    "StackError",
+    "down",
+    "environment_for",
+    "status",
+    "superuser_url",
+    "temporary_home",
+    "up",
+]

@@ -39,6 +39,11 @@ class Home:
         return self.root / "env"
 
     @property
+    def spark_conf(self) -> Path:
+        """Settings of Spark of the user's own, a line `name value` each; there may be none."""
+        return self.root / "spark.conf"
+
+    @property
     def logs(self) -> Path:
         """One log file per service."""
         return self.root / "logs"

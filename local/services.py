@@ -301,9 +301,9 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
     conf = folder / "conf"
     conf.mkdir(parents=True, exist_ok=True)
     lines = [f"{name} {value}\n" for name, value in settings.items()]
-    # Settings of the user's own; of two with one name, Spark takes the later.
-    own = home.root / "spark.conf"
-    (conf / "spark-defaults.conf").write_text("".join(lines) + (own.read_text() if own.exists() else ""))
+    # Of two settings with one name, Spark takes the later.
+    own = home.spark_conf.read_text() if home.spark_conf.exists() else ""
+    (conf / "spark-defaults.conf").write_text("".join(lines) + own)
     jars = f"{conf}:{SPARK_HOME}/jars/*:{JARS}/spark/*"
     return Service(
         name="spark",

@@ -189,10 +189,7 @@
 
         new_changes as (
 
-            select
-                *,
-                {{ numbered if numbered else 'cast(null as int)' }} as _key
-            from {{ changes }}
+            select * from {{ changes }}
             where
                 _cdc_error is null
                 {%- if is_incremental() %}
@@ -201,29 +198,37 @@
 
         ),
 
+        {%- if numbered %}
+
         bounds as (
 
             select
-                min(_key) as lowest,
-                max(_key) as highest
+                min({{ numbered }}) as lowest,
+                max({{ numbered }}) as highest
             from new_changes
 
         ),
+        {%- endif %}
 
         {#- Ranges without the wide gaps between them: keys that are scattered over the table are near to few others. #}
         ranges as (
 
             select
-                min(new_changes._key) as lowest,
-                max(new_changes._key) as highest,
+                {%- if numbered %}
+                concat(min(new_changes.{{ numbered }}), ' and ', max(new_changes.{{ numbered }})) as key_range,
+                {%- else %}
+                cast(null as string) as key_range,
+                {%- endif %}
                 max(new_changes._cdc_op = 'c' and new_changes._cdc_unavailable is not null) as renames,
                 max(new_changes._cdc_reset is not null) as resets,
                 min(greatest(new_changes._cdc_lsn, new_changes._cdc_commit_lsn)) as lowest_lsn,
                 min(new_changes._cdc_partition) as first_partition,
                 max(new_changes._cdc_partition) as last_partition
             from new_changes
+            {%- if numbered %}
             cross join bounds
-            group by width_bucket(new_changes._key, bounds.lowest, bounds.highest + 1, 64)
+            group by width_bucket(new_changes.{{ numbered }}, bounds.lowest, cast(bounds.highest as double) + 1, 64)
+            {%- endif %}
 
         )
 
@@ -233,12 +238,12 @@
             min(lowest_lsn) as lowest_lsn,
             min(first_partition) as first_partition,
             max(last_partition) as last_partition,
-            array_join(array_agg(concat(lowest, ' and ', highest)), ',') as ranges
+            array_join(array_agg(key_range), ',') as ranges
         from ranges
     {%- endset -%}
     {%- set found = run_query(query).rows[0] -%}
-    {%- set ranges = found['ranges'].split(',') if numbered and found['ranges'] else [] -%}
-    {%- set late = is_incremental() and has_late(changes, keys, found, key_in_ranges('existing', numbered, ranges)) -%}
+    {%- set ranges = found['ranges'].split(',') if found['ranges'] else [] -%}
+    {%- set late = is_incremental() and found['first_partition'] is not none and has_late(changes, keys, found, key_in_ranges('existing', numbered, ranges)) -%}
     {%- set is_rare = found['renames'] or found['resets'] or late -%}
     {%- set rare = {
         'renames': found['renames'] or late,

@@ -113,20 +113,20 @@
     case
         when _value_read.schema is not null
             then map_from_entries(transform(
-                    filter(
-                        from_json(
-                            _value_read.schema,
-                            'fields array<struct<field: string, fields: array<struct<field: string, {{ described }}, items: struct<{{ described }}>>>>>'
-                        ).fields,
-                        part -> part.field = 'after'
-                    )[0].fields,
-                    described -> struct(
-                        described.field,
-                        struct(
-                            coalesce(described.items.name, described.items.type, described.name, described.type) as name,
-                            coalesce(described.items.parameters, described.parameters)['scale'] as scale
-                        )
+                filter(
+                    from_json(
+                        _value_read.schema,
+                        'fields array<struct<field: string, fields: array<struct<field: string, {{ described }}, items: struct<{{ described }}>>>>>'
+                    ).fields,
+                    part -> part.field = 'after'
+                )[0].fields,
+                described -> struct(
+                    described.field,
+                    struct(
+                        coalesce(described.items.name, described.items.type, described.name, described.type) as name,
+                        coalesce(described.items.parameters, described.parameters)['scale'] as scale
                     )
-                ))
+                )
+            ))
     end
 {%- endmacro %}

@@ -25,15 +25,14 @@
     {%- elif news.own is none or news.parents > news.own -%}
         {{ return(true) }}
     {%- endif -%}
-    {%- set own_day = news.own // 86400000000 -%}
-    {%- set run_day = modules.datetime.datetime.strptime(run_started_at.strftime('%Y-%m-%d'), '%Y-%m-%d') -%}
-    {%- set days = (run_day - modules.datetime.datetime(1970, 1, 1)).days -%}
-    {{ return(config.get('meta', {}).get('changes_daily', false) and own_day < days) }}
+    {%- set day_turned = news.own // 86400000000 < run_started_at.timestamp() // 86400 -%}
+    {{ return(config.get('meta', {}).get('changes_daily', false) and day_turned) }}
 {%- endmacro %}
 
 {#- How new the model's own rows are, and its parents': a dict of `own` and `parents`, the newest time of each in microseconds since 1970, none
-    where there are no rows, `newest_of` each parent by its unique id, and `can_tell`. Asked once for each model of a run, of the data and not of the last run, so that a run
-    that failed half-way, or ran a part of the models, is caught up with. Of a parent that this run left as it is, it is known. -#}
+    where there are no rows, `newest_of` each parent by its name in SQL, and `can_tell`. Asked once for each model of a run, of the data
+    and not of the last run, so that a run that failed half-way, or ran a part of the models, is caught up with. Of a parent that this
+    run left as it is, it is known. -#}
 {% macro news() -%}
     {%- set known = facts_of_this_run(model.unique_id) -%}
     {%- if 'own' not in known -%}
@@ -47,7 +46,7 @@
                     select 'own' as parent, {{ own_clock() }} as clock, _loaded_at as loaded_at from {{ this }}
                     {%- for parent in parents if parent is not none and parent.newest is not number %}
                     union all
-                    select '{{ parent.unique_id }}' as parent, {{ parent.column }} as clock, null as loaded_at from {{ parent.relation }}
+                    select '{{ parent.relation }}' as parent, {{ parent.column }} as clock, null as loaded_at from {{ parent.relation }}
                     {%- if parent.subjects %}
                     where subject in ('{{ parent.subjects | join("', '") }}')
                     {%- endif %}
@@ -56,7 +55,7 @@
                 group by parent
             {%- endset -%}
             {%- for parent in parents if parent is not none and parent.newest is number -%}
-                {%- do known.newest_of.update({parent.unique_id: parent.newest}) -%}
+                {%- do known.newest_of.update({parent.relation | string: parent.newest}) -%}
             {%- endfor -%}
             {%- for row in run_query(query).rows -%}
                 {%- if row[0] == 'own' -%}
@@ -76,10 +75,8 @@
     {%- if not execute or model.resource_type == 'unit_test' or not is_incremental() or not has_news() -%}
         {{ return(true) }}
     {%- endif -%}
-    {%- for unique_id, newest in news().newest_of.items() if unique_id.split('.')[-1] == parent.identifier -%}
-        {{ return(newest is none or news().own is none or newest > news().own) }}
-    {%- endfor -%}
-    {{ return(true) }}
+    {%- set newest = news().newest_of.get(parent | string) -%}
+    {{ return(newest is none or news().own is none or newest > news().own) }}
 {%- endmacro %}
 
 {#- What was found out about a model in this run of dbt: a dict, kept in dbt's graph, as a model's query is written in one context, its
@@ -142,13 +139,12 @@
         ) -%}
         {%- if node.resource_type == 'source' -%}
             {%- if bronze_exists(relation) -%}
-                {%- do clocks.append({'unique_id': unique_id, 'relation': relation, 'column': 'ingested_at'}) -%}
+                {%- do clocks.append({'relation': relation, 'column': 'ingested_at'}) -%}
             {%- endif -%}
         {%- elif '_loaded_at' in node.columns -%}
             {%- set facts = facts_of_this_run(unique_id) -%}
             {%- set subjects = config.get('meta', {}).get('subjects', []) if 'subject' in node.columns else [] -%}
             {%- do clocks.append({
-                'unique_id': unique_id,
                 'relation': relation,
                 'column': '_loaded_at',
                 'subjects': subjects,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,31 +26,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 Commits = dict[str, tuple[int, str]]
 
-# What a developer's shell may hold, and would lead a test to another stack than its own.
-FOREIGN = (
-    "DATABASE_URL",
-    "CONNECT_URL",
-    "SPARK_",
-    "CHECKPOINTS",
-    "KAFKA_",
-    "TOPIC_PREFIX",
-    "BRONZE_SCHEMA",
-    "DBT_",
-    "DATABRICKS_",
-)
-
 # A few rows at a time: to compile Java for each statement takes longer. What users have is in test_demo.
-SPARK_SETTINGS = """
+SPARK_CONF = """
 spark.sql.codegen.wholeStage false
 spark.sql.codegen.factoryMode NO_CODEGEN
-"""
-
-# Ends the stack when the tests' own process is gone, whatever ended that: its standard input closes then.
-GUARD = """
-import sys
-import local
-sys.stdin.read()
-local.down(local.Home.from_environment())
 """
 
 
@@ -85,8 +62,7 @@ class Stack:
 
     def clean_environment(self) -> dict[str, str]:
         """This process's environment, without what leads to a stack, and with this stack's folder."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-        return {**clean, "INSIGHTS_HOME": str(self.home.root)}
+        return local.environment_for(self.home)
 
     def run(
         self, *words: str, environment: Mapping[str, str] | None = None, timeout: float = 300, folder: Path = PROJECT
@@ -207,33 +183,21 @@ def own_stack(prepare: Callable[[Stack], None] | None = None) -> Iterator[Stack]
     Args:
         prepare: called when the services run, before the bank is made.
     """
-    # Not pytest's own folder: a second pytest locks it against all other users, and as root Postgres is another.
-    folder = Path(tempfile.mkdtemp(prefix="financial-insights-tests-", dir="/tmp"))
-    stack = Stack(local.Home(folder / "home"), work=folder)
-    stack.home.create()
-    (stack.home.root / "spark.conf").write_text(SPARK_SETTINGS)
-    guard = subprocess.Popen(
-        [sys.executable, "-c", GUARD],
-        cwd=PROJECT,
-        env=stack.clean_environment(),
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        stack.up()
-        if prepare is not None:
-            prepare(stack)
-        passwords = stack.home.secrets()
-        source.bootstrap(
-            local.superuser_url(stack.home), owner_password=passwords["owner"], capture_password=passwords["capture"]
-        )
-        yield stack
-    finally:
-        stack.down()
-        guard.communicate(timeout=60)
-        if not os.environ.get("KEEP_TEST_STACK"):
-            shutil.rmtree(folder)
-        assert processes(stack.home) == [], "`down` left these running"
+    with local.temporary_home("tests", keep=bool(os.environ.get("KEEP_TEST_STACK"))) as home:
+        home.spark_conf.write_text(SPARK_CONF)
+        stack = Stack(home, work=home.root.parent)
+        try:
+            stack.up()
+            if prepare is not None:
+                prepare(stack)
+            secrets = home.secrets()
+            source.bootstrap(
+                local.superuser_url(home), owner_password=secrets["owner"], capture_password=secrets["capture"]
+            )
+            yield stack
+        finally:
+            stack.forget_spark()
+    assert processes(home) == [], "`down` left these running"
 
 
 def processes(home: local.Home) -> list[str]:

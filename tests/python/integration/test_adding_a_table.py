@@ -279,3 +279,12 @@ def test_after_the_models_changed_too_everything_is_there(added: Added, changed:
     )
     assert {row["note"] for row in notes} == {"a note"}
     assert [row["reason"] for row in changed.quarantined_afterwards] == [reason for _, _, reason in POISON]
+
+
+def test_a_run_with_a_spoiled_message_alone_goes_on(added: Added, changed: Changed) -> None:
+    # There is news, but no change to look for keys and places in the log of.
+    key, value, reason = POISON[0]
+    added.stack.send("bank.public.cards", [(key, value)])
+    added.land()
+    added.dbt("run", "--select", "base_bank__card_changes+")
+    assert [row["reason"] for row in added.stack.rows(QUARANTINED)] == [*(told for _, _, told in POISON), reason]

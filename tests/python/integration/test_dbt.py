@@ -44,3 +44,11 @@ def test_docs_describe_every_column_that_is_there(stack: Stack, after_the_snapsh
         if not (manifest["nodes"] | manifest["sources"])[unique_id]["columns"].get(name, {}).get("description")
     ]
     assert silent == []
+
+
+def test_optimizing_changes_no_row(stack: Stack, after_the_snapshot: Round) -> None:
+    table = "silver.stg_bank__checking_accounts"
+    rows = stack.rows(f"select * from {table} order by account_id")
+    stack.dbt("run-operation", "optimize_tables")
+    assert stack.newest_commits("silver")[table][1] == "OPTIMIZE"
+    assert stack.rows(f"select * from {table} order by account_id") == rows
