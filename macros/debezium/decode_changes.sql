@@ -105,7 +105,7 @@
                     from {{ this }} as known
                     where
                         known._cdc_change_id = first_sightings._cdc_change_id
-                        and {{ may_be_known(bronze, key_fields) }}
+                        and {{ may_be_known(bronze) }}
                 )
                 {%- endif %}
 
@@ -117,14 +117,21 @@
 
 {#- Condition on a change that is in the model's table: it may be one of the new messages'. What comes again has the same place in the
     log, so that only the files are read that reach there; what couldn't be decoded may have none. -#}
-{% macro may_be_known(bronze, key_fields) -%}
+{% macro may_be_known(bronze) -%}
     {%- if not execute or model.resource_type == 'unit_test' or not has_news() -%}
         true
     {%- else -%}
+        {#- Nothing else of a message is read for it. #}
+        {%- set place = {'source': 'struct<lsn: bigint, sequence: string>'} -%}
         {%- set query -%}
             select min({{ change_lsn() }}) as lowest
             from (
-                {{ parsed_messages('(select * from ' ~ bronze ~ ' where ingested_at > ' ~ newest('_ingested_at') ~ ')', key_fields) }}
+                select {{ payload_of('_value_read', place) }} as _message
+                from (
+                    select from_json(cast(value as string), '{{ json_schema(place) }}') as _value_read
+                    from {{ bronze }}
+                    where ingested_at > {{ newest('_ingested_at') }}
+                )
             )
         {%- endset -%}
         {%- set lowest = run_query(query).rows[0]['lowest'] -%}

@@ -37,7 +37,7 @@ transaction_accounts as (
     select account_id from {{ ref('stg_bank__transactions') }}
     where {{ new.transactions }}
 
-    union all
+    union distinct
 
     select try_cast(get_json_object(_cdc_before, '$.account_id') as int) as account_id
     from {{ ref('base_bank__transaction_changes') }}
@@ -50,7 +50,7 @@ payment_accounts as (
     select account_id from {{ ref('stg_bank__scheduled_payments') }}
     where {{ new.scheduled_payments }}
 
-    union all
+    union distinct
 
     select try_cast(get_json_object(_cdc_before, '$.account_id') as int) as account_id
     from {{ ref('base_bank__scheduled_payment_changes') }}
