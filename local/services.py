@@ -295,8 +295,8 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
         "spark.databricks.delta.snapshotPartitions": cores,
         # OPTIMIZE writes files of this size, instead of a gigabyte: a merge reads whole files of the keys it looks for.
         "spark.databricks.delta.optimize.maxFileSize": str(32 * 1024 * 1024),
-        # What sorts keep in memory before they spill; by default two thirds of the heap, and full of rows it had no room left
-        # for what a merge of nine million rows holds besides.
+        # What sorts keep before they spill. By default it is two thirds of the heap, and left no room for what else a
+        # merge of nine million rows holds.
         "spark.memory.fraction": "0.4",
         # A sort or aggregation takes a whole page for its first row: by default, tens of megabytes of heap.
         "spark.buffer.pageSize": "2m",

@@ -1,7 +1,7 @@
 {{ config(unique_key=['customer_id', 'subject'], liquid_clustered_by='customer_id') }}
 
 {#- What changed since the last run; on the first, everything. -#}
-{%- set new, entities = {}, ['checking_accounts', 'transactions', 'scheduled_payments'] -%}
+{%- set new, entities = {}, ['checking_accounts', 'scheduled_payments'] -%}
 {%- for entity in entities -%}
     {%- do new.update({entity: newer_than_this(ref('stg_bank__' ~ entity)) if is_incremental() else 'true'}) -%}
 {%- endfor -%}
@@ -32,19 +32,6 @@ account_owners as (
 
 ),
 
-transaction_accounts as (
-
-    select account_id from {{ ref('stg_bank__transactions') }}
-    where {{ new.transactions }}
-
-    union distinct
-
-    select try_cast(get_json_object(_cdc_before, '$.account_id') as int) as account_id
-    from {{ ref('base_bank__transaction_changes') }}
-    where {{ new.transactions }}
-
-),
-
 payment_accounts as (
 
     select account_id from {{ ref('stg_bank__scheduled_payments') }}
@@ -64,14 +51,6 @@ changes as (
         customer_id,
         'accounts' as subject
     from account_owners
-
-    union all
-
-    select
-        accounts.customer_id,
-        'transactions' as subject
-    from accounts
-    left semi join transaction_accounts on accounts.account_id = transaction_accounts.account_id
 
     union all
 

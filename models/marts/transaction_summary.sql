@@ -1,4 +1,4 @@
-{%- set subjects = ['accounts', 'transactions'] -%}
+{%- set subjects = ['accounts'] -%}
 {{
     config(
         unique_key='customer_id',
@@ -9,22 +9,30 @@
 
 with
 
-customers as (
-
-    {{ changed_customers(subjects) }}
-
-),
-
 accounts as (
 
     select * from {{ ref('int_customer_accounts') }}
 
 ),
 
-transactions as (
+account_transactions as (
 
-    select * from {{ ref('stg_bank__transactions') }}
-    where not is_deleted
+    select * from {{ ref('int_account_transactions') }}
+
+),
+
+customers as (
+
+    {{ changed_customers(subjects) }}
+    {% if is_incremental() %}
+
+        union distinct
+
+        select accounts.customer_id
+        from account_transactions
+        inner join accounts on account_transactions.account_id = accounts.account_id
+        where account_transactions.{{ newer_than_this() }}
+    {% endif %}
 
 ),
 
@@ -32,12 +40,12 @@ totals as (
 
     select
         customers.customer_id,
-        coalesce(sum(transactions.amount) filter (where transactions.transaction_type = 'debit'), 0) as total_debits,
-        coalesce(sum(transactions.amount) filter (where transactions.transaction_type = 'credit'), 0) as total_credits,
-        count(transactions.transaction_id) as transaction_count
+        coalesce(sum(account_transactions.total_debits), 0) as total_debits,
+        coalesce(sum(account_transactions.total_credits), 0) as total_credits,
+        coalesce(sum(account_transactions.transaction_count), 0) as transaction_count
     from customers
     left join accounts on customers.customer_id = accounts.customer_id
-    left join transactions on accounts.account_id = transactions.account_id
+    left join account_transactions on accounts.account_id = account_transactions.account_id
     group by customers.customer_id
 
 ),
