@@ -39,30 +39,43 @@
         {%- set parents = clocks_of(without_indirect(tables_behind(nodes_read()))) -%}
         {%- do known.update({'own': none, 'newest_of': {}, 'parents': none, 'can_tell': '_loaded_at' in model.columns and none not in parents}) -%}
         {%- if '_loaded_at' in model.columns -%}
-            {#- One aggregation over all of them: two small jobs, however many parents there are. #}
+            {%- set asked = [] -%}
+            {%- for parent in parents if parent is not none -%}
+                {%- if 'newest' in parent -%}
+                    {%- do known.newest_of.update({parent.relation | string: parent.newest}) -%}
+                {%- else -%}
+                    {%- do asked.append(parent) -%}
+                {%- endif -%}
+            {%- endfor -%}
+            {#- One aggregation over all of them, into one row: two small jobs, however many parents there are. #}
             {%- set query -%}
-                select parent, unix_micros(max(clock)) as newest, unix_micros(max(loaded_at)) as loaded_at
+                select
+                    unix_micros(max(own)) as own,
+                    unix_micros(max(loaded_at)) as loaded_at
+                    {%- for parent in asked %},
+                    unix_micros(max(parent_{{ loop.index }})) as parent_{{ loop.index }}
+                    {%- endfor %}
                 from (
-                    select 'own' as parent, {{ own_clock() }} as clock, _loaded_at as loaded_at from {{ this }}
-                    {%- for parent in parents if parent is not none and parent.newest is not number %}
+                    select
+                        {{ own_clock() }} as own,
+                        _loaded_at as loaded_at
+                        {%- for parent in asked %},
+                        cast(null as timestamp) as parent_{{ loop.index }}
+                        {%- endfor %}
+                    from {{ this }}
+                    {%- for parent in asked %}
                     union all
-                    select '{{ parent.relation }}' as parent, {{ parent.column }} as clock, null as loaded_at from {{ parent.relation }}
-                    {%- if parent.subjects %}
-                    where subject in ('{{ parent.subjects | join("', '") }}')
-                    {%- endif %}
+                    select null, null{% for other in asked %}, {{ parent.column if other is sameas parent else 'null' }}{% endfor %}
+                    from {{ parent.relation }}
+                    where {{ parent.condition }}
                     {%- endfor %}
                 )
-                group by parent
             {%- endset -%}
-            {%- for parent in parents if parent is not none and parent.newest is number -%}
-                {%- do known.newest_of.update({parent.relation | string: parent.newest}) -%}
-            {%- endfor -%}
-            {%- for row in run_query(query).rows -%}
-                {%- if row[0] == 'own' -%}
-                    {%- do known.update({'own': row[1], 'loaded_at': row[2]}) -%}
-                {%- else -%}
-                    {%- do known.newest_of.update({row[0]: row[1]}) -%}
-                {%- endif -%}
+            {%- set row = run_query(query).rows[0] -%}
+            {%- do known.update({'own': row['own'], 'loaded_at': row['loaded_at']}) -%}
+            {%- for parent in asked -%}
+                {%- set found = row['parent_' ~ loop.index] -%}
+                {%- do known.newest_of.update({parent.relation | string: parent.before if found is none else found}) -%}
             {%- endfor -%}
             {%- do known.update({'parents': known.newest_of.values() | select('number') | max | default(none, true)}) -%}
         {%- endif -%}
@@ -128,8 +141,9 @@
     {{ return(unique_ids | reject('in', indirect) | list) }}
 {%- endmacro %}
 
-{#- What tells the age of the rows of each of a list of tables: a list of {relation, column}, with none for what has no such column,
-    and without the Bronze tables that don't exist. -#}
+{#- What tells the age of the rows of each of a list of tables: a list of {relation, column, condition, before}, in which `before` is how new the
+    rows are that don't meet the condition; {relation, newest} where it is known; none for what has no such column. Without the
+    Bronze tables that don't exist. -#}
 {% macro clocks_of(unique_ids) -%}
     {%- set clocks = [] -%}
     {%- for unique_id in unique_ids -%}
@@ -139,17 +153,30 @@
         ) -%}
         {%- if node.resource_type == 'source' -%}
             {%- if bronze_exists(relation) -%}
-                {%- do clocks.append({'relation': relation, 'column': 'ingested_at'}) -%}
+                {%- do clocks.append({'relation': relation, 'column': 'ingested_at', 'condition': 'true'}) -%}
             {%- endif -%}
         {%- elif '_loaded_at' in node.columns -%}
             {%- set facts = facts_of_this_run(unique_id) -%}
             {%- set subjects = config.get('meta', {}).get('subjects', []) if 'subject' in node.columns else [] -%}
-            {%- do clocks.append({
-                'relation': relation,
-                'column': '_loaded_at',
-                'subjects': subjects,
-                'newest': facts.loaded_at if facts.is_left and not subjects,
-            }) -%}
+            {%- if subjects -%}
+                {%- do clocks.append({
+                    'relation': relation,
+                    'column': '_loaded_at',
+                    'condition': "subject in ('" ~ subjects | join("', '") ~ "')",
+                }) -%}
+            {%- elif facts.is_left -%}
+                {%- do clocks.append({'relation': relation, 'newest': facts.loaded_at}) -%}
+            {%- elif 'own' in facts -%}
+                {#- It was asked before it wrote. What it wrote since begins with this run, and the rest the engine skips. #}
+                {%- do clocks.append({
+                    'relation': relation,
+                    'column': '_loaded_at',
+                    'condition': '_loaded_at >= ' ~ loaded_at(),
+                    'before': facts.loaded_at,
+                }) -%}
+            {%- else -%}
+                {%- do clocks.append({'relation': relation, 'column': '_loaded_at', 'condition': 'true'}) -%}
+            {%- endif -%}
         {%- else -%}
             {%- do clocks.append(none) -%}
         {%- endif -%}

@@ -7,10 +7,16 @@ with
 
 transactions as (
 
+    select * from {{ ref('stg_bank__transactions') }}
+
+),
+
+in_changed_blocks as (
+
     select
         *,
         {{ first_of_block('transaction_id', block_size) }} as first_transaction_id
-    from {{ ref('stg_bank__transactions') }} as transactions
+    from transactions
     where
         account_id is not null
         and {{ key_in_ranges('transactions', 'transaction_id', blocks) }}
@@ -26,7 +32,7 @@ totals as (
         sum(amount) filter (where not is_deleted and transaction_type = 'credit') as total_credits,
         count_if(not is_deleted) as transaction_count,
         {{ 'max(_loaded_at) > ' ~ newest('_loaded_at') if is_incremental() else 'true' }} as has_changed
-    from transactions
+    from in_changed_blocks
     group by account_id, first_transaction_id
 
 ),
@@ -34,8 +40,8 @@ totals as (
 {% if is_incremental() %}
     existing as (
 
-        select * from {{ this }} as existing
-        where {{ key_in_ranges('existing', 'first_transaction_id', blocks) }}
+        select * from {{ this }}
+        where {{ key_in_ranges(this.identifier, 'first_transaction_id', blocks) }}
 
     ),
 
