@@ -293,6 +293,9 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
         # The defaults, 200 and 50, make every small table slow.
         "spark.sql.shuffle.partitions": cores,
         "spark.databricks.delta.snapshotPartitions": cores,
+        # By default times are written in an older form, without their least and greatest in a stretch of a file: what a
+        # large batch brought was read again by the next one, as Delta's own are rounded up.
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         # OPTIMIZE writes files of this size, instead of a gigabyte: a merge reads whole files of the keys it looks for.
         "spark.databricks.delta.optimize.maxFileSize": str(32 * 1024 * 1024),
         # What sorts keep before they spill. By default it is two thirds of the heap, and left no room for what else a
