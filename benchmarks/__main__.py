@@ -120,7 +120,8 @@ def run(options: argparse.Namespace) -> int:
     figures = merged(read_figures(latest), measured) if options.only and latest.exists() else measured
     write_figures(latest, figures)
     write_table(options.output / "README.md", figures)
-    draw(figures, [asdict(one) for one in benchmark.increments], benchmark.memory.course, options.output)
+    course = benchmark.memory.course if "memory" in stages else []
+    draw(figures, [asdict(one) for one in benchmark.increments], course, options.output)
     partial.unlink(missing_ok=True)
     say("done")
     console.print(as_table(measured))
