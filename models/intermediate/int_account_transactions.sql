@@ -1,6 +1,6 @@
 {{ config(unique_key=['account_id', 'first_transaction_id'], liquid_clustered_by='first_transaction_id') }}
 
-{#- Tens of times as many as the bank has accounts, or blocks hold little less than the transactions themselves. Another size needs a
+{#- Tens of times as many as there are accounts, or a block has about as many rows as transactions. Another size needs a
     full refresh of this model. -#}
 {%- set block_size = 1000000 %}
 {%- set blocks = changed_blocks(ref('stg_bank__transactions'), 'transaction_id', block_size) %}
