@@ -47,7 +47,7 @@ totals as (
 
     ),
 
-    -- An account that a transaction was moved away from has no change of its own; what it comes to differs.
+    -- An account that a transaction was moved away from has no change of its own, but fewer transactions.
     compared as (
 
         select
@@ -57,9 +57,7 @@ totals as (
             totals.total_credits,
             totals.transaction_count,
             coalesce(totals.has_changed, false)
-            or coalesce(totals.transaction_count, 0) <> existing.transaction_count
-            or coalesce(totals.total_debits, 0) <> existing.total_debits
-            or coalesce(totals.total_credits, 0) <> existing.total_credits as has_changed
+            or coalesce(totals.transaction_count, 0) <> existing.transaction_count as has_changed
         from totals
         full join existing
             on
