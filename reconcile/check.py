@@ -151,9 +151,9 @@ def _of_entity(entity: Entity, types: dict[str, str] | None, bank: Bank, lake: L
 def _of_mart(table: GoldTable, mart: Mart, project: Project, bank: Bank, lake: Lake) -> Comparison:
     known = bank.columns(mart.bank)
     # Where the bank has nothing to compare with, there must be no row: a look at the keys tells.
-    of_bank = tuple(column for column in table.columns if column.name in (known or {mart.key}))
+    of_bank = tuple(column for column in table.columns if column.name in (known or mart.key))
     columns, expected, actual, passed_over = _texts(
-        of_bank, (mart.key,), lambda column: canonical.postgres_text(bank.quoted(column.name), column.data_type)
+        of_bank, mart.key, lambda column: canonical.postgres_text(bank.quoted(column.name), column.data_type)
     )
     if known is not None:
         passed_over += [column.name for column in table.columns if column not in of_bank]
@@ -164,7 +164,7 @@ def _of_mart(table: GoldTable, mart: Mart, project: Project, bank: Bank, lake: L
         table=table.relation.replace("`", ""),
         against="SQL on the bank",
         columns=columns,
-        keys=1,
+        keys=len(mart.key),
         bank=None if known is None else Side(bank, f"({mart.bank})", expected),
         lake=Side(lake, ours, actual),
         notes=tuple(notes),

@@ -14,12 +14,12 @@ class Mart:
     """How a mart is compared.
 
     Attributes:
-        key: the column that tells rows apart.
+        key: the columns that tell rows apart.
         bank: SQL on Postgres; `%(today)s` is the day (UTC) that dbt ran on.
         gold: SQL on Spark, in which `{model}` is the table of a dbt model; where it isn't said, all of the mart.
     """
 
-    key: str
+    key: tuple[str, ...]
     bank: str
     gold: str | None = None
 
@@ -120,6 +120,54 @@ _LAST_CLOSING_BALANCE = """
     having not bool_or(has_lost) or max(latest_balance) is not null
 """
 
+_DAILY_TRANSACTIONS = """
+    select
+        coalesce(category, 'uncategorised') as category,
+        sum(amount)::numeric(22, 2) as total_transactions,
+        coalesce(sum(amount) filter (where transaction_type = 'debit'), 0)::numeric(22, 2) as total_debits,
+        coalesce(sum(amount) filter (where transaction_type = 'credit'), 0)::numeric(22, 2) as total_credits,
+        count(*) as transaction_count,
+        (transaction_date at time zone 'UTC')::date as transaction_date
+    from transactions
+    group by 1, 6
+"""
+
+_CUSTOMER_TRANSACTIONS = """
+    select
+        transaction_id,
+        account_id,
+        customer_id,
+        transaction_type,
+        coalesce(category, 'uncategorised') as category,
+        amount,
+        transaction_date as transacted_at
+    from transactions join checking_account using (account_id)
+    where customer_id is not null
+"""
+
+_DAILY_PURCHASES = """
+    select
+        product,
+        sum(quantity)::bigint as quantity_sold,
+        count(*) as purchase_count,
+        purchase_date::date as purchase_date
+    from purchase_trends
+    where purchase_date is not null
+    group by 1, 4
+"""
+
+_DAILY_SCHEDULED_PAYMENTS = """
+    select status, sum(amount)::numeric(22, 2) as total_amount, count(*) as payment_count, due_date
+    from scheduled_payments
+    group by status, due_date
+"""
+
+_CUSTOMER_SCHEDULED_PAYMENTS = """
+    select payment_id, account_id, customer_id, transaction_id, payee, frequency, status, amount, due_date
+    from scheduled_payments join checking_account using (account_id)
+    where customer_id is not null
+"""
+
 _POPULAR_PRODUCTS = """
     select product, sum(quantity)::bigint as total_quantity_sold
     from purchase_trends
@@ -171,13 +219,20 @@ def customer_profile(balances: str) -> str:
     """
 
 
+_CUSTOMER = ("customer_id",)
+
 MARTS = {
-    "transaction_summary": Mart("customer_id", _TRANSACTION_SUMMARY),
-    "customer_balance": Mart("customer_id", _CUSTOMER_BALANCE, _WITHOUT_COMMIT_TIMES.format(mart="customer_balance")),
-    "customer_balance_history": Mart("customer_id", _PRESENT_BALANCE, _LAST_CLOSING_BALANCE),
-    "popular_products": Mart("product", _POPULAR_PRODUCTS),
-    "scheduled_payments_summary": Mart("customer_id", _SCHEDULED_PAYMENTS_SUMMARY),
+    "transaction_summary": Mart(_CUSTOMER, _TRANSACTION_SUMMARY),
+    "customer_balance": Mart(_CUSTOMER, _CUSTOMER_BALANCE, _WITHOUT_COMMIT_TIMES.format(mart="customer_balance")),
+    "customer_balance_history": Mart(_CUSTOMER, _PRESENT_BALANCE, _LAST_CLOSING_BALANCE),
+    "customer_transactions": Mart(("transaction_id",), _CUSTOMER_TRANSACTIONS),
+    "customer_scheduled_payments": Mart(("payment_id",), _CUSTOMER_SCHEDULED_PAYMENTS),
+    "daily_transactions": Mart(("transaction_date", "category"), _DAILY_TRANSACTIONS),
+    "daily_purchases": Mart(("purchase_date", "product"), _DAILY_PURCHASES),
+    "daily_scheduled_payments": Mart(("due_date", "status"), _DAILY_SCHEDULED_PAYMENTS),
+    "popular_products": Mart(("product",), _POPULAR_PRODUCTS),
+    "scheduled_payments_summary": Mart(_CUSTOMER, _SCHEDULED_PAYMENTS_SUMMARY),
     "customer_profile": Mart(
-        "customer_id", customer_profile(_CUSTOMER_BALANCE), _WITHOUT_COMMIT_TIMES.format(mart="customer_profile")
+        _CUSTOMER, customer_profile(_CUSTOMER_BALANCE), _WITHOUT_COMMIT_TIMES.format(mart="customer_profile")
     ),
 }

@@ -14,21 +14,55 @@ accounts as (
 
 ),
 
--- An account that goes from one customer to another changes both. Silver's state knows the new one, the change the old.
-account_owners as (
+-- Without a snapshot, an update may be the first that is known of an account.
+snapshot_reads as (
 
-    select customer_id from accounts
+    select count(*) as row_count
+    from {{ ref('base_bank__checking_account_changes') }}
+    where _cdc_op = 'r'
+
+),
+
+new_account_changes as (
+
+    select
+        customer_id,
+        try_cast(get_json_object(_cdc_before, '$.customer_id') as int) as previous_customer_id,
+        _cdc_op
+    from {{ ref('base_bank__checking_account_changes') }}
+    where {{ new.checking_accounts }}
+
+),
+
+-- An account that goes from one customer to another changes both. Silver's state knows the new one, the change the old.
+account_changes as (
+
+    select
+        customer_id,
+        null as previous_customer_id,
+        is_deleted as may_change_owner
+    from accounts
     where {{ new.checking_accounts }}
 
     union all
 
     select
-        explode(array(
-            customer_id,
-            try_cast(get_json_object(_cdc_before, '$.customer_id') as int)
-        )) as customer_id
-    from {{ ref('base_bank__checking_account_changes') }}
-    where {{ new.checking_accounts }}
+        account.customer_id,
+        account.previous_customer_id,
+        account._cdc_op <> 'u'
+        or not account.customer_id <=> account.previous_customer_id
+        or snapshot_reads.row_count = 0 as may_change_owner
+    from new_account_changes as account
+    cross join snapshot_reads
+
+),
+
+account_owners as (
+
+    select
+        explode(array(customer_id, previous_customer_id)) as customer_id,
+        may_change_owner
+    from account_changes
 
 ),
 
@@ -51,6 +85,14 @@ changes as (
         customer_id,
         'accounts' as subject
     from account_owners
+
+    union all
+
+    select
+        customer_id,
+        'account_owners' as subject
+    from account_owners
+    where may_change_owner
 
     union all
 

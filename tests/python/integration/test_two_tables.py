@@ -47,6 +47,7 @@ TABLES = {
         "customer_id", "null::int as customer_id"
     ),
     "gold.popular_products": GOLD["popular_products"],
+    "gold.daily_purchases": GOLD["daily_purchases"],
 }
 
 
@@ -85,7 +86,7 @@ def built(stack: Stack) -> Iterator[Built]:
         first = figures(plain, "run")
         with plain.connect() as connection:
             connection.execute(CHANGES)
-        second = figures(plain, "run", "--select", "+popular_products", "+stg_bank__checking_accounts")
+        second = figures(plain, "run", "--select", "+popular_products", "+daily_purchases", "+stg_bank__checking_accounts")
         yield Built(plain, first, second)
     finally:
         requests.delete(f"{stack.environment['CONNECT_URL']}/connectors/plain", timeout=30)
@@ -129,7 +130,7 @@ def test_the_figures_can_be_checked_by_eye(built: Built) -> None:
         assert {row["product"]: row["total_quantity_sold"] for row in actual} == expected
 
 
-@pytest.mark.parametrize("mart", sorted(GOLD.keys() - {"popular_products"}))
+@pytest.mark.parametrize("mart", sorted(GOLD.keys() - {"popular_products", "daily_purchases"}))
 def test_a_mart_of_customers_is_there_and_empty(built: Built, mart: str) -> None:
     assert built.stack.value(f"select count(*) from plain_gold.{mart}") == 0
 

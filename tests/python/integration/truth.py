@@ -105,8 +105,18 @@ GOLD = {
         ) as last_known on owner = customer_id
         group by customer_id, day
     """,
-    "popular_products": MARTS["popular_products"].bank,
-    "scheduled_payments_summary": MARTS["scheduled_payments_summary"].bank,
+    **{
+        name: MARTS[name].bank
+        for name in (
+            "customer_transactions",
+            "customer_scheduled_payments",
+            "daily_transactions",
+            "daily_purchases",
+            "daily_scheduled_payments",
+            "popular_products",
+            "scheduled_payments_summary",
+        )
+    },
 }
 GOLD["customer_profile"] = customer_profile(GOLD["customer_balance"])
 

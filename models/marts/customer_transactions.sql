@@ -1,0 +1,34 @@
+{%- set subjects = ['account_owners'] -%}
+{{
+    config(
+        unique_key='transaction_id',
+        liquid_clustered_by='customer_id',
+        meta={'subjects': subjects, 'delete_when': 'customer_id is null'},
+    )
+}}
+
+-- depends_on: {{ ref('int_customer_changes') }}, {{ ref('int_customer_accounts') }}
+with
+
+transactions as (
+
+    {{ rows_of_customers(ref('stg_bank__transactions'), subjects) }}
+
+),
+
+final as (
+
+    select
+        transaction_id,
+        account_id,
+        customer_id,
+        transaction_type,
+        coalesce(category, 'uncategorised') as category,
+        amount,
+        transacted_at,
+        {{ loaded_at() }} as _loaded_at
+    from transactions
+
+)
+
+select * from final

@@ -1,0 +1,52 @@
+{{ config(unique_key=['bronze_table', 'run_started_at'], liquid_clustered_by='run_started_at') }}
+
+-- All base models are asked, also one that was added. These are named so that they come first, and for the lineage.
+-- depends_on: {{ ref('base_bank__customer_changes') }}, {{ ref('base_bank__checking_account_changes') }}
+-- depends_on: {{ ref('base_bank__transaction_changes') }}, {{ ref('base_bank__scheduled_payment_changes') }}
+-- depends_on: {{ ref('base_bank__purchase_changes') }}
+with
+
+changes as (
+
+    {%- for base in base_models() %}
+
+        select
+            '{{ base.bronze_table }}' as bronze_table,
+            _cdc_error,
+            coalesce(_cdc_unknown_fields, array()) as unknown_fields,
+            -- A delete has no row, and all fields are missing from what can't be read.
+            case
+                when _cdc_op in ('c', 'u', 'r') and _cdc_error is null then coalesce(_cdc_missing_fields, array())
+                else array()
+            end as missing_fields,
+            _cdc_committed_at,
+            _ingested_at,
+            _loaded_at
+        from {{ base.relation }}
+        {%- if is_incremental() %}
+            -- The last run too: a table that was added may have been built after this was.
+            where _loaded_at >= {{ newest('_loaded_at') }}
+        {%- endif %}
+        {{ 'union all' if not loop.last }}
+    {%- endfor %}
+
+),
+
+final as (
+
+    select
+        bronze_table,
+        nullif(array_join(array_sort(flatten(collect_set(unknown_fields))), ', '), '') as unknown_fields,
+        nullif(array_join(array_sort(flatten(collect_set(missing_fields))), ', '), '') as missing_fields,
+        count(*) as change_count,
+        count(_cdc_error) as quarantined_count,
+        _loaded_at as run_started_at,
+        max(_cdc_committed_at) as last_committed_at,
+        max(_ingested_at) as last_ingested_at,
+        {{ loaded_at() }} as _loaded_at
+    from changes
+    group by bronze_table, _loaded_at
+
+)
+
+select * from final
