@@ -14,7 +14,7 @@ INSTALLED := .venv/.installed
 STACK := $(or $(INSIGHTS_HOME),.local)/env
 WITH_STACK := [ ! -f $(STACK) ] || . $(STACK);
 
-.PHONY: help setup demo up down status logs simulate ingest build optimize reconcile docs bundle-check lint types test parity fuzz bench lock
+.PHONY: help setup demo up down status logs simulate ingest build optimize reconcile docs bi bundle-check lint types test parity fuzz bench lock
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
@@ -64,6 +64,9 @@ reconcile: setup ## is Silver and Gold what the bank says? After ingest and buil
 
 docs: setup ## every table and column, and where it comes from, in the browser
 	@$(BIN)/dbt docs generate && $(BIN)/dbt docs serve --host 127.0.0.1
+
+bi: setup ## the files for Power BI and Tableau, anew from the marts
+	@$(BIN)/python -m bi
 
 bundle-check: setup ## databricks.yml and resources/, without a workspace
 	@PYTHONPATH=tests $(BIN)/python -m bundle
