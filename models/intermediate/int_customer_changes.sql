@@ -17,7 +17,7 @@ accounts as (
 -- Without a snapshot, an update may be the first that is known of an account.
 snapshot_reads as (
 
-    select count(*) as row_count
+    select count(*) as read_count
     from {{ ref('base_bank__checking_account_changes') }}
     where _cdc_op = 'r'
 
@@ -47,12 +47,12 @@ account_changes as (
     union all
 
     select
-        account.customer_id,
-        account.previous_customer_id,
-        account._cdc_op <> 'u'
-        or not account.customer_id <=> account.previous_customer_id
-        or snapshot_reads.row_count = 0 as may_change_owner
-    from new_account_changes as account
+        changed.customer_id,
+        changed.previous_customer_id,
+        changed._cdc_op <> 'u'
+        or not changed.customer_id <=> changed.previous_customer_id
+        or snapshot_reads.read_count = 0 as may_change_owner
+    from new_account_changes as changed
     cross join snapshot_reads
 
 ),

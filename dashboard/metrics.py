@@ -1,0 +1,143 @@
+"""SQL of the saved queries in dbt's project, so that a dashboard's figure and dbt's metric are one and the same.
+
+MetricFlow, which dbt's semantic models are made for, writes the SQL; it is kept in `queries/metrics/`, so that showing a page needs
+neither dbt nor MetricFlow. Ratios are the exception: MetricFlow joins two aggregations for each, and divides doubles. Here it is asked
+for numerator and denominator, and the division, of decimals, is put around them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import cast
+
+import sqlglot
+from dbt.cli.main import dbtRunner
+from metricflow.engine.metricflow_engine import MetricFlowEngine, MetricFlowQueryRequest
+from metricflow.protocols.sql_client import SqlClient, SqlEngine
+from metricflow.sql.render.databricks import DatabricksSqlPlanRenderer
+from metricflow.sql.render.sql_plan_renderer import SqlPlanRenderer
+from metricflow_semantic_interfaces.implementations.metric import PydanticMetric
+from metricflow_semantic_interfaces.implementations.semantic_manifest import PydanticSemanticManifest
+from metricflow_semantic_interfaces.type_enums import MetricType
+from metricflow_semantics.model.dbt_manifest_parser import parse_manifest_from_dbt_generated_manifest
+from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup
+
+PROJECT = Path(__file__).resolve().parent.parent
+QUERIES = Path(__file__).with_name("queries") / "metrics"
+
+# MetricFlow wants tables with a schema. Whoever runs a query says which it is by the connection.
+SCHEMA = "marts"
+
+# What a ratio is rounded to: money to the cent, a share to the hundredth of a percent.
+PLACES = {"average_transaction": 2, "payment_failure_rate": 4}
+
+
+class _Dialect:
+    """What MetricFlow asks of a warehouse when it only writes SQL: Databricks', which Spark knows too."""
+
+    @property
+    def sql_engine_type(self) -> SqlEngine:
+        return SqlEngine.DATABRICKS
+
+    @property
+    def sql_plan_renderer(self) -> SqlPlanRenderer:
+        return DatabricksSqlPlanRenderer()
+
+    def render_bind_parameter_key(self, bind_parameter_key: str) -> str:
+        return f":{bind_parameter_key}"
+
+
+def semantic_manifest(target_path: Path) -> PydanticSemanticManifest:
+    """What dbt says of metrics after it parsed the project, each table in `SCHEMA`, wherever it is.
+
+    Args:
+        target_path: where dbt writes what it parsed.
+
+    Raises:
+        SystemExit: dbt can't parse the project.
+    """
+    words = ["--quiet", "parse", "--target", "local", "--project-dir", str(PROJECT), "--target-path", str(target_path)]
+    if not (parsed := dbtRunner().invoke(words)).success:
+        raise SystemExit(f"dbt can't read its project: {parsed.exception or 'see above'}")
+    manifest = parse_manifest_from_dbt_generated_manifest((target_path / "semantic_manifest.json").read_text())
+    for model in manifest.semantic_models:
+        model.node_relation.relation_name = f"{SCHEMA}.{model.node_relation.alias}"
+    return manifest
+
+
+def queries_of(manifest: PydanticSemanticManifest) -> dict[str, str]:
+    """The SQL of each saved query, by its name. Its columns are those that the query groups by, then its metrics."""
+    metrics = {metric.name: metric for metric in manifest.metrics}
+    wanted = {query.name: list(query.query_params.metrics) for query in manifest.saved_queries}
+    for query in manifest.saved_queries:
+        query.query_params.metrics = [name for name in _inputs(query.query_params.metrics, metrics)]
+    engine = MetricFlowEngine(SemanticManifestLookup(manifest), cast(SqlClient, _Dialect()))
+    return {
+        query.name: _with_ratios(
+            engine.explain(MetricFlowQueryRequest.create(saved_query_name=query.name)).sql_statement.sql.replace(
+                f" {SCHEMA}.", " "
+            ),
+            wanted[query.name],
+            metrics,
+            len(query.query_params.group_by),
+        )
+        for query in manifest.saved_queries
+    }
+
+
+def _inputs(names: list[str], metrics: dict[str, PydanticMetric]) -> dict[str, None]:
+    """The metrics that MetricFlow adds up for these, in order."""
+    inputs: dict[str, None] = {}
+    for name in names:
+        parameters = metrics[name].type_params
+        if metrics[name].type is MetricType.RATIO:
+            assert parameters.numerator and parameters.denominator
+            inputs |= {parameters.numerator.name: None, parameters.denominator.name: None}
+        else:
+            inputs[name] = None
+    return inputs
+
+
+def _with_ratios(sql: str, names: list[str], metrics: dict[str, PydanticMetric], groups: int) -> str:
+    """A query of the inputs as one of the metrics."""
+    columns = [_short(column) for column in _columns(sql)]
+    selected = [
+        f"{full} as {short}" if full != short else short
+        for full, short in zip(_columns(sql)[:groups], columns[:groups], strict=True)
+    ]
+    for name in names:
+        parameters = metrics[name].type_params
+        if metrics[name].type is MetricType.RATIO:
+            assert parameters.numerator and parameters.denominator
+            places = next(places for ending, places in PLACES.items() if name.endswith(ending))
+            quotient = f"{parameters.numerator.name} / nullif({parameters.denominator.name}, 0)"
+            selected.append(f"round({quotient}, {places}) as {name}")
+        else:
+            selected.append(name)
+    # An order and a limit within stay as they are; the order of what comes out is said once more.
+    order = re.search(r"\nORDER BY (.*)\n", sql + "\n")
+    ordered = (
+        f"\norder by {order[1].lower()}" if order else f"\norder by {', '.join(columns[:groups])}" if groups else ""
+    )
+    inner = "\n".join(f"    {line}" for line in sql.strip().splitlines() if not line.strip().startswith("--"))
+    return f"select\n    {(',' + chr(10) + '    ').join(selected)}\nfrom (\n{inner}\n) as figures{ordered}\n"
+
+
+def _columns(sql: str) -> list[str]:
+    """The names of a query's columns."""
+    return sqlglot.parse_one(sql, dialect="databricks").named_selects
+
+
+def _short(column: str) -> str:
+    """A column's own name, as in its table: without its entity and grain."""
+    return re.sub(r"__day$", "", column).rpartition("__")[2]
+
+
+def write(queries: dict[str, str], folder: Path) -> None:
+    """Write each query into a file of its own, and remove what is there of queries that are gone."""
+    for file in folder.glob("*.sql"):
+        file.unlink()
+    for name, sql in queries.items():
+        note = "-- Made from dbt's saved query of this name (models/marts/_marts__saved_queries.yml) by: make queries\n"
+        (folder / f"{name}.sql").write_text(note + sql)
