@@ -50,8 +50,8 @@ def marts(manifest: Manifest) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def changed(manifest: Manifest) -> Manifest:
-    """A manifest to change."""
-    return copy.deepcopy(manifest)
+    """A manifest to change, without metrics: one of a column that is gone is refused, and rightly."""
+    return copy.deepcopy({**manifest, "metrics": {}, "semantic_models": {}})
 
 
 def files(manifest: Manifest, connection: bi.Connection | None = None) -> dict[str, str]:
@@ -116,6 +116,12 @@ def test_tables_are_described_and_read_from_gold(marts: dict[str, dict[str, Any]
         assert partition.formula == "m"
         assert partition.properties["mode"] == "import"
         assert f'Gold{{[Name="{name}"]}}[Data]' in partition.properties["source"]
+
+
+def test_every_metric_is_a_measure(manifest: Manifest) -> None:
+    actual = {each.name: each.description for table in tables().values() for each in table.of_kind("measure")}
+    expected = {each["label"]: " ".join(each["description"].split()) for each in manifest["metrics"].values()}
+    assert actual == expected
 
 
 def test_what_is_not_to_be_added_up_is_not(marts: dict[str, dict[str, Any]]) -> None:
@@ -513,7 +519,7 @@ BALANCE = {"name": "balance"}
         ([metric("m", "simple", {"measure": None})], {}, "no measure"),
         ([simple("days", join_to_timespine=True)], {}, "a time spine"),
         ([simple("days", fill_nulls_with=0)], {}, "a value for what is missing"),
-        ([simple("days", "{{ Dimension('customer__country') }} = 'x'")], {}, "no column of the metric's own mart"),
+        ([simple("days", "{{ Dimension('customer__day') }} = 'x'")], {}, "no column of the metric's own mart"),
         ([simple("days", "{{ TimeDimension('customer_day__day', 'month') }} = 'x'")], {}, "is no day"),
         ([simple("days", "{{ TimeDimension('customer_day__written', 'day') }} = 'x'")], {}, "is no day"),
         ([simple("days", "{{ Metric('days', group_by=['customer']) }} > 1")], {}, "is no filter"),
