@@ -9,9 +9,10 @@ import os
 from collections.abc import Mapping
 from datetime import date
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Protocol
 
 import pandas
 import sqlglot
@@ -21,7 +22,7 @@ from databricks.sql.client import Connection
 from databricks.sql.exc import Error as DatabricksError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
-from sqlglot.tokens import TokenType
+from sqlglot import TokenType
 
 import ingestion
 from dashboard.errors import DashboardError
@@ -56,6 +57,7 @@ class Gold:
         """
         sql, wanted = statement(name)
         rows = self.store.query(sql, {key: parameters[key] for key in wanted})
+        rows.attrs.clear()
         for column in rows.select_dtypes("datetimetz"):
             rows[column] = rows[column].dt.tz_convert("UTC").dt.tz_localize(None)
         return rows
@@ -86,7 +88,7 @@ def _parameters(sql: str) -> list[tuple[str, int, int]]:
     tokens = sqlglot.tokenize(sql, read="databricks")
     return [
         (name.text, colon.start, name.end + 1)
-        for colon, name in zip(tokens, tokens[1:], strict=False)
+        for colon, name in pairwise(tokens)
         if colon.token_type is TokenType.COLON and name.start == colon.end + 1
     ]
 
@@ -125,6 +127,8 @@ class Spark:
                 # Answers are small here: to compile Java for each statement takes longer than to interpret it.
                 session.conf.set("spark.sql.codegen.wholeStage", "false")
                 session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+                session.conf.set("spark.sql.adaptive.enabled", "false")
+                session.conf.set("spark.sql.shuffle.partitions", "1")
                 session.sql(f"use {self.schema}").collect()
                 self._session = session
             return self._session
@@ -164,7 +168,8 @@ class Warehouse:
 def open_gold(environment: Mapping[str, str] = os.environ) -> Gold:
     """Gold of the target that `DBT_TARGET` names: `local`, unless it says otherwise.
 
-    Of another it is told as in profiles.yml: `DATABRICKS_HOST`, `DATABRICKS_HTTP_PATH`, `DATABRICKS_CATALOG`, `DBT_SCHEMA`.
+    Of another it is told as in profiles.yml: `DATABRICKS_HOST`, `DATABRICKS_HTTP_PATH`, `DATABRICKS_CATALOG` and
+    `DBT_SCHEMA`.
     Who reads, Databricks' own SDK finds out: a token, OAuth, or the service principal of a Databricks App
     (docs.databricks.com, "Databricks client unified authentication").
 
@@ -190,12 +195,8 @@ def open_gold(environment: Mapping[str, str] = os.environ) -> Gold:
             )
         )
     except KeyError as error:
-        raise DashboardError(f"It isn't said where the warehouse is. Set {error.args[0]} in the environment.") from error
+        raise DashboardError(
+            f"It isn't said where the warehouse is. Set in the environment: {error.args[0]}"
+        ) from error
     except (ValueError, DatabricksError) as error:
         raise DashboardError(f"Databricks can't be reached: {str(error).strip().splitlines()[0]}") from error
-
-
-def texts(rows: pandas.DataFrame, column: str) -> list[str]:
-    """A column of texts as a list."""
-    values: list[Any] = rows[column].tolist()
-    return [str(value) for value in values]

@@ -1,8 +1,8 @@
 """SQL of the saved queries in dbt's project, so that a dashboard's figure and dbt's metric are one and the same.
 
-MetricFlow, which dbt's semantic models are made for, writes the SQL; it is kept in `queries/metrics/`, so that showing a page needs
-neither dbt nor MetricFlow. Ratios are the exception: MetricFlow joins two aggregations for each, and divides doubles. Here it is asked
-for numerator and denominator, and the division, of decimals, is put around them.
+MetricFlow, which dbt's semantic models are made for, writes the SQL; it is kept in `queries/metrics/`, so that showing
+a page needs neither dbt nor MetricFlow. Ratios are the exception: MetricFlow joins two aggregations for each, and
+divides doubles. Here it is asked for numerator and denominator, and the division, of decimals, is put around them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from metricflow.sql.render.databricks import DatabricksSqlPlanRenderer
 from metricflow.sql.render.sql_plan_renderer import SqlPlanRenderer
 from metricflow_semantic_interfaces.implementations.metric import PydanticMetric
 from metricflow_semantic_interfaces.implementations.semantic_manifest import PydanticSemanticManifest
-from metricflow_semantic_interfaces.type_enums import MetricType
+from metricflow_semantic_interfaces.type_enums.metric_type import MetricType
 from metricflow_semantics.model.dbt_manifest_parser import parse_manifest_from_dbt_generated_manifest
 from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup
 
@@ -126,7 +126,7 @@ def _with_ratios(sql: str, names: list[str], metrics: dict[str, PydanticMetric],
 
 def _columns(sql: str) -> list[str]:
     """The names of a query's columns."""
-    return sqlglot.parse_one(sql, dialect="databricks").named_selects
+    return sqlglot.parse_one(sql, dialect="databricks", into=sqlglot.exp.Select).named_selects
 
 
 def _short(column: str) -> str:

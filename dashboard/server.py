@@ -1,0 +1,32 @@
+"""The web server: Streamlit's own, on loopback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+from streamlit.starlette import App
+
+from dashboard.pages import PAGES
+
+APP = Path(__file__).with_name("app.py")
+
+
+def serve(port: int) -> None:
+    """Serve the pages on 127.0.0.1 until Ctrl-C."""
+    routes = [Route(path, document) for path in ("/", *(f"/{name}" for name, _, _ in PAGES))]
+    App(APP, routes=routes).run(config={"server.address": "127.0.0.1", "server.port": port})
+
+
+def document(request: Request) -> HTMLResponse:
+    """Streamlit's document, which is told where the server is.
+
+    Otherwise it would look below the page's own path first, and a page opened by its address began with errors in the
+    browser's log.
+    """
+    html = (Path(streamlit.__file__).parent / "static" / "index.html").read_text()
+    place = "<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'}</script>"
+    return HTMLResponse(html.replace("<head>", f"<head>{place}", 1), headers={"Cache-Control": "no-cache"})
