@@ -14,7 +14,7 @@ from typing import Any
 import bundle
 import bundle.__main__
 import pytest
-from bundle.checks import dbt
+from bundle.checks import dashboards, dbt
 from bundle.deployment import Deployment
 from bundle.project import Project
 from bundle.reading import Bundle, read
@@ -22,7 +22,10 @@ from bundle.reading import Bundle, read
 ROOT = Path(__file__).resolve().parents[2]
 JOB = "resources/bank_to_gold.job.yml"
 ALERT = "resources/stale_data.alert.yml"
+DASHBOARD = "resources/financial_insights.dashboard.yml"
+PAGES = "dashboard/financial_insights.lvdash.json"
 TASKS = "resources.jobs.bank_to_gold.tasks"
+IN_PAGES = f"{DASHBOARD}: resources.dashboards.financial_insights.file_path"
 
 Plant = Callable[[str, str, str], int]
 
@@ -70,7 +73,11 @@ def beside_dbt(root: Path, manifest: Any) -> list[str]:
     """What the checks say that look at dbt's manifest."""
     deployment = Deployment(Bundle(root), Project(root), "dev")
     (command,) = dbt.commands_of(deployment)
-    found = [*dbt.check_schemas(deployment, command.path, manifest), *dbt.check_alerts(deployment, manifest)]
+    found = [
+        *dbt.check_schemas(deployment, command.path, manifest),
+        *dbt.check_alerts(deployment, manifest),
+        *dashboards.check_tables(deployment, manifest),
+    ]
     return deployment.bundle.lines(found)
 
 
@@ -206,7 +213,7 @@ FAULTS = {
     ),
     "something left out that isn't there": (
         *("databricks.yml", "    - source/**\n", "    - source/**\n    - sources/**\n"),
-        "databricks.yml: sync.exclude[9]: nothing is named sources/**",
+        "databricks.yml: sync.exclude[11]: nothing is named sources/**",
     ),
     "something that is needed and left out": (
         *("databricks.yml", "    - source/**\n", "    - source/**\n    - macros/**\n"),
@@ -319,6 +326,75 @@ FAULTS = {
         f"{JOB}: {TASKS}[1].dbt_task.commands[0]: neither dbt_project.yml nor profiles.yml reads the variable "
         "bronce_schema; did you mean bronze_schema?",
     ),
+    # The dashboard.
+    "credentials that all viewers read with": (
+        *(DASHBOARD, "embed_credentials: false", "embed_credentials: true"),
+        f"{DASHBOARD}: resources.dashboards.financial_insights.embed_credentials: must be false: each viewer reads "
+        "with their own rights",
+    ),
+    "a dashboard that isn't there": (
+        *(DASHBOARD, "insights.lvdash.json", "insight.lvdash.json"),
+        f"{IN_PAGES}: there is no file ../dashboard/financial_insight.lvdash.json",
+    ),
+    "a dashboard that isn't JSON": (
+        *(PAGES, '"datasets": [', '"datasets": '),
+        f"{IN_PAGES}: ../dashboard/financial_insights.lvdash.json isn't JSON: ",
+    ),
+    "a dashboard without pages": (
+        *(PAGES, '"pages": [', '"sheets": ['),
+        f"{IN_PAGES}: not a dashboard: KeyError 'pages'",
+    ),
+    "a dashboard's query that isn't SQL": (
+        *(PAGES, "from (\\n", "from ((\\n"),
+        f"{IN_PAGES}: dataset money_totals: the query isn't SQL: ",
+    ),
+    "a dashboard's parameter that isn't declared": (
+        *(PAGES, "        customer = :customer_id", "        customer = :customer"),
+        f"{IN_PAGES}: dataset customer_balance_by_day: the parameter customer isn't declared; did you mean "
+        "customer_id?",
+    ),
+    "a dashboard's parameter that its query doesn't have": (
+        *(PAGES, '"displayName": "Balance totals",', '"displayName": "", "parameters": [{"keyword": "to_date"}],'),
+        f"{IN_PAGES}: dataset balance_totals: the query has no parameter to_date; there is none",
+    ),
+    "a widget on a query that isn't there": (
+        *(PAGES, '"datasetName": "balance_totals"', '"datasetName": "balance_total"'),
+        f"{IN_PAGES}: widget overview-figure-balance: no dataset is named balance_total; did you mean balance_totals?",
+    ),
+    "a widget on a column that isn't there": (
+        *(PAGES, '"`total_balance`"', '"`total_balances`"'),
+        f"{IN_PAGES}: widget overview-figure-balance: balance_totals has no column total_balances; did you mean "
+        "total_balance?",
+    ),
+    "a widget that draws what it doesn't ask for": (
+        *(PAGES, '"fieldName": "total_balance"', '"fieldName": "balance"'),
+        f"{IN_PAGES}: widget overview-figure-balance: no query asks for balance; did you mean total_balance?",
+    ),
+    "a filter for a parameter that isn't there": (
+        *(
+            PAGES,
+            '"name": "from_date",\n                      "keyword": "from_date"',
+            '"name": "from_date", "keyword": "from"',
+        ),
+        f"{IN_PAGES}: widget overview-filter-from: money_totals declares no parameter from; did you mean from_date?",
+    ),
+    "a filter of a query that isn't its own": (
+        *(PAGES, '"queryName": "money_totals-from_date"', '"queryName": "money_totals-from"'),
+        f"{IN_PAGES}: widget overview-filter-from: no query is named money_totals-from; did you mean "
+        "money_totals-from_date?",
+    ),
+    "two widgets of one name": (
+        *(PAGES, '"name": "overview-figure-customers"', '"name": "overview-figure-balance"'),
+        f"{IN_PAGES}: two widgets are named overview-figure-balance",
+    ),
+    "a widget that lies on another": (
+        *(PAGES, '"x": 3,\n            "y": 1,', '"x": 2,\n            "y": 1,'),
+        f"{IN_PAGES}: widget overview-filter-to: it lies on overview-filter-from",
+    ),
+    "a widget beside its page": (
+        *(PAGES, '"x": 3,\n            "y": 1,', '"x": 4,\n            "y": 1,'),
+        f"{IN_PAGES}: widget overview-filter-to: it isn't within the 6 columns of its page",
+    ),
     # What must never be written, and what production must say.
     "a password": (
         *(JOB, "--kafka-auth=${var.kafka_auth}", "--kafka-option=sasl.password=correct-horse"),
@@ -425,6 +501,16 @@ FAULTS_BESIDE_DBT = {
     "an alert on a column that isn't there": (
         *(ALERT, "name: hours_since_newest", "name: hours"),
         f"{ALERT}: resources.alerts.stale_data.evaluation.source.name: the query has no column hours; ",
+    ),
+    "a dashboard on another schema": (
+        *(DASHBOARD, "${resources.schemas.gold.name}", "gold"),
+        f"{DASHBOARD}: resources.dashboards.financial_insights.dataset_schema: none of the tables is in dev.gold; "
+        "known: dev.dev_someone_gold",
+    ),
+    "a dashboard on a table that isn't there": (
+        *(PAGES, "FROM customer_balance customers", "FROM customers_balance customers"),
+        f"{IN_PAGES}: dataset balance_totals: dbt knows no table dev.dev_someone_gold.customers_balance; did you mean "
+        "dev.dev_someone_gold.customer_balance?",
     ),
 }
 

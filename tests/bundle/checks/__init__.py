@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from bundle.checks import dbt, files, names, policy, shape, tasks
+from bundle.checks import dashboards, dbt, files, names, policy, shape, tasks
 from bundle.deployment import Circular, Deployment
 from bundle.project import Project
 from bundle.reading import Bundle, Found, Unreadable
@@ -27,6 +27,7 @@ AS_DEPLOYED: list[Callable[[Deployment], Iterator[Found]]] = [
     tasks.check_volumes,
     tasks.check_wheel_tasks,
     dbt.check_dbt_tasks,
+    dashboards.check_dashboards,
 ]
 
 

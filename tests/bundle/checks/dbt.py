@@ -20,6 +20,7 @@ from unittest import mock
 import sqlglot
 from sqlglot import exp
 
+from bundle.checks import dashboards
 from bundle.deployment import Deployment
 from bundle.reading import Found, KeyPath, nearest, one_line
 
@@ -144,6 +145,7 @@ def check_with_dbt(deployment: Deployment) -> Iterator[Found]:
         else:
             yield from check_schemas(deployment, command.path, manifest)
             yield from check_alerts(deployment, manifest)
+            yield from dashboards.check_tables(deployment, manifest)
 
 
 def log_in(deployment: Deployment, command: Command) -> None:
