@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashboard.gold import names, statement
+import sqlglot
+from sqlglot import exp
+
+from dashboard.gold import QUERIES
 
 FILE = Path(__file__).with_name("financial_insights.lvdash.json")
 
@@ -101,7 +104,7 @@ class Filter:
         if options := CHOICES[self.parameter].options:
             yield options
 
-    def drawn(self, asked: Mapping[str, tuple[str, ...]]) -> Json:
+    def drawn(self, asked: Mapping[str, list[str]]) -> Json:
         """The widget, without its name.
 
         Args:
@@ -152,7 +155,7 @@ class Figure(Shown):
     description: str = ""
     height = 2
 
-    def drawn(self, asked: Mapping[str, tuple[str, ...]]) -> Json:
+    def drawn(self, asked: Mapping[str, list[str]]) -> Json:
         """The widget, without its name."""
         is_column = self.value.isidentifier()
         field = _column(self.value) if is_column else _aggregated(self.value)
@@ -178,7 +181,7 @@ class Lines(Shown):
     description: str = ""
     height = 6
 
-    def drawn(self, asked: Mapping[str, tuple[str, ...]]) -> Json:
+    def drawn(self, asked: Mapping[str, list[str]]) -> Json:
         """The widget, without its name."""
         day = {"name": f"daily({self.day})", "expression": f'DATE_TRUNC("DAY", `{self.day}`)'}
         sums = {label: _sum(column) for column, label in self.values.items()}
@@ -204,7 +207,7 @@ class Bars(Shown):
     description: str = ""
     height = 6
 
-    def drawn(self, asked: Mapping[str, tuple[str, ...]]) -> Json:
+    def drawn(self, asked: Mapping[str, list[str]]) -> Json:
         """The widget, without its name."""
         column, label = self.by
         sums = {label: _sum(column) for column, label in self.values.items()}
@@ -230,7 +233,7 @@ class Shares(Shown):
     description: str = ""
     height = 6
 
-    def drawn(self, asked: Mapping[str, tuple[str, ...]]) -> Json:
+    def drawn(self, asked: Mapping[str, list[str]]) -> Json:
         """The widget, without its name."""
         (column, label), (summed, whole) = self.by, self.value
         field = _sum(summed)
@@ -257,7 +260,7 @@ class Table(Shown):
     description: str = ""
     height = 6
 
-    def drawn(self, asked: Mapping[str, tuple[str, ...]]) -> Json:
+    def drawn(self, asked: Mapping[str, list[str]]) -> Json:
         """The widget, without its name."""
         query = _query(self.query, [_column(name) for name in self.columns], is_raw=True)
         if self.largest:
@@ -594,28 +597,29 @@ PAGES = (
 # What is made of them.
 
 
-def lakeview(queries: Mapping[str, tuple[str, tuple[str, ...]]]) -> Json:
+def lakeview(queries: Mapping[str, str]) -> Json:
     """The dashboard as Databricks serializes it.
 
     Names come from titles and queries, so that the same pages give the same file.
 
     Args:
-        queries: SQL and parameters of each query, by its name; those that no page shows are passed over.
+        queries: the SQL of each, by its name; those that no page shows are passed over.
 
     Raises:
         KeyError: a page shows a query that isn't there, or one has a parameter that isn't among `CHOICES`.
     """
     shown = dict.fromkeys(query for page in PAGES for query in _queries(page))
+    parameters = {query: _parameters(queries[query]) for query in shown}
     return {
-        "datasets": [_dataset(query, *queries[query]) for query in shown],
-        "pages": [_page(page, {query: queries[query][1] for query in _queries(page)}) for page in PAGES],
+        "datasets": [_dataset(query, queries[query], parameters[query]) for query in shown],
+        "pages": [_page(page, {query: parameters[query] for query in _queries(page)}) for page in PAGES],
         "uiSettings": {"theme": {"widgetHeaderAlignment": "ALIGNMENT_UNSPECIFIED"}, "applyModeEnabled": False},
     }
 
 
 def write(file: Path) -> None:
     """Write the dashboard, as made from the queries that are there."""
-    made = lakeview({name: statement(name) for name in names()})
+    made = lakeview({query.stem: query.read_text() for query in QUERIES.rglob("*.sql")})
     file.write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -626,7 +630,12 @@ def _queries(page: Page) -> Iterator[str]:
             yield from widget.queries()
 
 
-def _dataset(name: str, sql: str, parameters: tuple[str, ...]) -> Json:
+def _parameters(sql: str) -> list[str]:
+    """The names that a query has after colons."""
+    return sorted({marker.name for marker in sqlglot.parse_one(sql, dialect="databricks").find_all(exp.Placeholder)})
+
+
+def _dataset(name: str, sql: str, parameters: list[str]) -> Json:
     """A query, with its SQL as it is. What is chosen from has `all` in it as well: a reader must find the way back."""
     for parameter, choice in CHOICES.items():
         if choice.options == name:
@@ -649,7 +658,7 @@ def _declared(query: str, parameter: str) -> Json:
     }
 
 
-def _page(page: Page, asked: Mapping[str, tuple[str, ...]]) -> Json:
+def _page(page: Page, asked: Mapping[str, list[str]]) -> Json:
     """A page: what it is for, and below that its rows."""
     name = _slug(page.title)
     text = {"name": f"{name}-about", "multilineTextboxSpec": {"lines": [page.description]}}
