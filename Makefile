@@ -7,6 +7,7 @@ HISTORIES ?= 200
 ROUNDS ?= 3
 SCALE ?= 1
 REPEATS ?= 3
+PORT ?= 8501
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -14,7 +15,7 @@ INSTALLED := .venv/.installed
 STACK := $(or $(INSIGHTS_HOME),.local)/env
 WITH_STACK := [ ! -f $(STACK) ] || . $(STACK);
 
-.PHONY: help setup demo up down status logs simulate ingest build optimize reconcile docs bi bundle-check lint types test parity fuzz bench lock
+.PHONY: help setup demo up down status logs simulate ingest build optimize reconcile dashboard queries docs bi bundle-check lint types test parity fuzz bench lock
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
@@ -61,6 +62,12 @@ optimize: setup ## small files together, rows in the order of their keys; now an
 
 reconcile: setup ## is Silver and Gold what the bank says? After ingest and build; LSN=0/1A2B3C to wait for
 	@$(WITH_STACK) $(BIN)/python -m reconcile $(if $(LSN),--lsn $(LSN))
+
+dashboard: setup ## Gold in the browser, until Ctrl-C: PORT=8501
+	@$(WITH_STACK) $(BIN)/python -m dashboard serve --port $(PORT)
+
+queries: setup ## the dashboards' queries, anew from dbt's metrics
+	@$(BIN)/python -m dashboard queries
 
 docs: setup ## every table and column, and where it comes from, in the browser
 	@$(BIN)/dbt docs generate && $(BIN)/dbt docs serve --host 127.0.0.1

@@ -64,10 +64,11 @@ def serve(port: int) -> None:
 
 def write_queries() -> None:
     """Write what is made from dbt's metrics. MetricFlow is for developers, so that it is asked for only here."""
-    from dashboard import metrics
+    from dashboard import lakeview, metrics
 
     with tempfile.TemporaryDirectory() as folder:
         metrics.write(metrics.queries_of(metrics.semantic_manifest(Path(folder))), metrics.QUERIES)
+    lakeview.write(lakeview.FILE)
 
 
 if __name__ == "__main__":

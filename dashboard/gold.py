@@ -6,11 +6,12 @@ The SQL is Databricks', which Spark knows too. It names tables alone; catalog an
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Protocol
 
@@ -35,8 +36,8 @@ Parameter = int | str | date
 class Store(Protocol):
     """Where queries are run."""
 
-    def query(self, sql: str, parameters: Mapping[str, Parameter]) -> pandas.DataFrame:
-        """The rows of a query, in which `:name` stands for a parameter."""
+    def rows(self, query: str) -> pandas.DataFrame:
+        """The rows of a query."""
 
 
 class Gold:
@@ -55,8 +56,7 @@ class Gold:
         Raises:
             DashboardError: the store doesn't answer, or has no such table.
         """
-        sql, wanted = statement(name)
-        rows = self.store.query(sql, {key: parameters[key] for key in wanted})
+        rows = self.store.rows(with_literals(statement(name), parameters))
         rows.attrs.clear()
         for column in rows.select_dtypes("datetimetz"):
             rows[column] = rows[column].dt.tz_convert("UTC").dt.tz_localize(None)
@@ -64,18 +64,16 @@ class Gold:
 
 
 @cache
-def statement(name: str) -> tuple[str, tuple[str, ...]]:
-    """A query's SQL, and the names of its parameters.
+def statement(name: str) -> str:
+    """A query's SQL.
 
     Raises:
         DashboardError: there is no such query.
     """
     for folder in (QUERIES, QUERIES / "metrics"):
-        file = folder / f"{name}.sql"
-        if file.exists():
-            sql = file.read_text()
-            return sql, tuple(sorted({key for key, _, _ in _parameters(sql)}))
-    raise DashboardError(f"There is no query {name}. Those there are: ls {QUERIES.name}/")
+        if (file := folder / f"{name}.sql").exists():
+            return file.read_text()
+    raise DashboardError(f"There is no query {name}. Those there are: ls dashboard/{QUERIES.name}/")
 
 
 def names() -> list[str]:
@@ -83,7 +81,7 @@ def names() -> list[str]:
     return sorted(file.stem for file in QUERIES.rglob("*.sql"))
 
 
-def _parameters(sql: str) -> list[tuple[str, int, int]]:
+def parameters_of(sql: str) -> list[tuple[str, int, int]]:
     """Each place of a parameter in a query: its name, where it begins, where the next character is."""
     tokens = sqlglot.tokenize(sql, read="databricks")
     return [
@@ -91,6 +89,18 @@ def _parameters(sql: str) -> list[tuple[str, int, int]]:
         for colon, name in pairwise(tokens)
         if colon.token_type is TokenType.COLON and name.start == colon.end + 1
     ]
+
+
+def with_literals(sql: str, parameters: Mapping[str, Parameter]) -> str:
+    """A query with its parameters written in: a Connect server of Spark 4.2.0 finds no parameter bound.
+
+    The same for Databricks, so that what is tested here is what runs there. A text can't end its literal: sqlglot
+    writes it, by the rules of the engine's own.
+    """
+    for name, start, end in reversed(parameters_of(sql)):
+        literal = sqlglot.exp.convert(parameters[name]).sql(dialect="databricks")
+        sql = f"{sql[:start]}{literal}{sql[end:]}"
+    return sql
 
 
 class Spark:
@@ -101,7 +111,7 @@ class Spark:
         self._session: SparkSession | None = None
         self._lock = Lock()
 
-    def query(self, sql: str, parameters: Mapping[str, Parameter]) -> pandas.DataFrame:
+    def rows(self, query: str) -> pandas.DataFrame:
         """The rows of a query.
 
         Raises:
@@ -109,7 +119,7 @@ class Spark:
         """
         try:
             ingestion.require_spark()
-            return self._connected().sql(with_literals(sql, parameters)).toPandas()
+            return self._connected().sql(query).toPandas()
         except ingestion.IngestionError as error:
             raise DashboardError(str(error)) from error
         except PySparkException as error:
@@ -134,35 +144,33 @@ class Spark:
             return self._session
 
 
-def with_literals(sql: str, parameters: Mapping[str, Parameter]) -> str:
-    """A query with its parameters written in: a Connect server of Spark 4.2.0 finds no parameter bound.
-
-    A text can't end its literal: sqlglot writes it, by the rules of the engine's own.
-    """
-    for name, start, end in reversed(_parameters(sql)):
-        literal = sqlglot.exp.convert(parameters[name]).sql(dialect="databricks")
-        sql = f"{sql[:start]}{literal}{sql[end:]}"
-    return sql
-
-
 class Warehouse:
-    """A SQL warehouse of Databricks."""
+    """A SQL warehouse of Databricks. Threads may not share a connection, so each query takes one that is idle."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._idle: SimpleQueue[Connection] = SimpleQueue()
 
-    def query(self, sql: str, parameters: Mapping[str, Parameter]) -> pandas.DataFrame:
+    def rows(self, query: str) -> pandas.DataFrame:
         """The rows of a query.
 
         Raises:
-            DashboardError: the warehouse refuses it.
+            DashboardError: Databricks can't be reached, or refuses the query.
         """
         try:
-            with self.connection.cursor() as cursor:
-                cursor.execute(sql, dict(parameters))
-                return cursor.fetchall_arrow().to_pandas(date_as_object=True)
-        except DatabricksError as error:
+            connection = self._take()
+            with connection.cursor() as cursor:
+                rows: pandas.DataFrame = cursor.execute(query).fetchall_arrow().to_pandas(date_as_object=True)
+            self._idle.put(connection)
+            return rows
+        except (OSError, ValueError, DatabricksError) as error:
             raise DashboardError(f"Databricks refuses: {str(error).strip().splitlines()[0]}") from error
+
+    def _take(self) -> Connection:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return self._connect()
 
 
 def open_gold(environment: Mapping[str, str] = os.environ) -> Gold:
@@ -174,29 +182,24 @@ def open_gold(environment: Mapping[str, str] = os.environ) -> Gold:
     (docs.databricks.com, "Databricks client unified authentication").
 
     Raises:
-        DashboardError: it isn't said where it is, or nobody answers there.
+        DashboardError: it isn't said where it is.
     """
     target = environment.get("DBT_TARGET", "local")
     prefix = environment.get("DBT_SCHEMA", "" if target in ("local", "prod") else "dev")
     schema = f"{prefix}_gold" if prefix and target != "prod" else "gold"
     if target == "local":
         return Gold(Spark(schema))
-    try:
+    if missing := [name for name in ("DATABRICKS_HOST", "DATABRICKS_HTTP_PATH") if not environment.get(name)]:
+        raise DashboardError(f"It isn't said where the warehouse is. Set in the environment: {', '.join(missing)}")
+
+    def connect() -> Connection:
         config = Config()
-        return Gold(
-            Warehouse(
-                databricks.connect(
-                    server_hostname=config.hostname,
-                    http_path=environment["DATABRICKS_HTTP_PATH"],
-                    credentials_provider=lambda: config.authenticate,
-                    catalog=environment.get("DATABRICKS_CATALOG", target),
-                    schema=schema,
-                )
-            )
+        return databricks.connect(
+            server_hostname=config.hostname,
+            http_path=environment["DATABRICKS_HTTP_PATH"],
+            credentials_provider=lambda: config.authenticate,
+            catalog=environment.get("DATABRICKS_CATALOG", target),
+            schema=schema,
         )
-    except KeyError as error:
-        raise DashboardError(
-            f"It isn't said where the warehouse is. Set in the environment: {error.args[0]}"
-        ) from error
-    except (ValueError, DatabricksError) as error:
-        raise DashboardError(f"Databricks can't be reached: {str(error).strip().splitlines()[0]}") from error
+
+    return Gold(Warehouse(connect))

@@ -20,7 +20,7 @@ TRANSACTIONS = {
     "category": Column("Category"),
     "transaction_type": Column("Type"),
     "amount": Column("Amount", show.money),
-    "account_id": Column("Account", show.number),
+    "account_id": Column("Account"),
 }
 HISTORY = {
     "valid_from": Column("From (UTC)", show.time),
@@ -82,5 +82,5 @@ def page() -> None:
         empty="The balance didn't change in this period.",
     )
     show.table(payments, PAYMENTS, "Scheduled payments", empty="Nothing is planned, and nothing was in this period.")
-    show.table(transactions, TRANSACTIONS, "Transactions", empty="Nothing moved in this period.")
     show.table(history, HISTORY, "History of changes", empty="Nothing is known; it is taken up by: dbt snapshot")
+    show.table(transactions, TRANSACTIONS, "Transactions", empty="Nothing moved in this period.")

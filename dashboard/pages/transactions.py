@@ -51,7 +51,7 @@ def live(days: dict[str, date], category: str, customer: int | None) -> None:
         by_day.iloc[::-1], {"transaction_date": Column("Day", show.day), **FIGURES}, "Transactions by day", empty=empty
     )
     show.table(
-        by_category.sort_values("money_moved", ascending=False),
+        by_category.sort_values(["money_moved", "category"], ascending=[False, True]),
         {"category": Column("Category"), **FIGURES},
         "Transactions by category",
         empty=empty,

@@ -27,6 +27,6 @@ from (
     GROUP BY
       customer
     ORDER BY lifetime_failed_payments DESC, customer
-    LIMIT 50
+    LIMIT 20
 ) as figures
 order by lifetime_failed_payments desc, customer
