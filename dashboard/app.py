@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.pages import PAGES
+from dashboard.views import PAGES
 
 # An icon of our own: Streamlit fetches its symbols for this from outside.
 ICON = str(Path(__file__).with_name("icon.svg"))
@@ -15,7 +15,7 @@ ICON = str(Path(__file__).with_name("icon.svg"))
 st.set_page_config(page_title="Financial Insights", page_icon=ICON, layout="wide")
 pages = [
     st.Page(
-        import_module(f"dashboard.pages.{name}").page,
+        import_module(f"dashboard.views.{name}").page,
         title=title,
         icon=f":material/{icon}:",
         url_path=name,

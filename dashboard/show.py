@@ -15,6 +15,7 @@ import streamlit as st
 from dashboard.ask import ALL, ask, days_ago, now
 
 NOTHING = "-"
+ANY_DAY = (date(2000, 1, 1), date(2099, 12, 31))
 
 
 def is_nothing(value: Any) -> bool:
@@ -190,8 +191,8 @@ def period(*, ahead: int = 0) -> dict[str, date]:
         ahead: days after today that are shown at first.
     """
     left, right = st.columns(2)
-    first = left.date_input("From", days_ago(30), key="from", format="YYYY-MM-DD", bind="query-params")
-    last = right.date_input("To", days_ago(-ahead), key="to", format="YYYY-MM-DD", bind="query-params")
+    first = left.date_input("From", days_ago(30), *ANY_DAY, key="from", format="YYYY-MM-DD", bind="query-params")
+    last = right.date_input("To", days_ago(-ahead), *ANY_DAY, key="to", format="YYYY-MM-DD", bind="query-params")
     if not isinstance(first, date) or not isinstance(last, date) or first > last:
         st.warning("The period ends before it begins. Choose an earlier day in `From`, or a later one in `To`.")
         st.stop()

@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import requests
 from axe_playwright_python.sync_playwright import Axe
 from pipeline import PROJECT, Stack, wait_for
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, Response
@@ -59,8 +60,6 @@ def serving(stack: Stack, environment: Mapping[str, str] | None = None) -> Itera
 
 
 def _answers(port: int) -> bool:
-    import requests
-
     try:
         return requests.get(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).ok
     except requests.ConnectionError:
@@ -125,7 +124,7 @@ class Reader:
                     && document.querySelector('h1')
                     && !document.querySelector('[data-testid=stSpinner], [data-stale=true], [data-testid=stSkeleton]');
                 window.readySince = isReady ? window.readySince ?? performance.now() : undefined;
-                return isReady && performance.now() - window.readySince > 600;
+                return isReady && performance.now() - window.readySince > 500;
             }"""
         )
 
@@ -153,6 +152,12 @@ class Reader:
             self.page.get_by_role("button", name=f"{name} as CSV").click()
         with Path(download.value.path()).open(newline="") as file:
             return list(csv.DictReader(file))
+
+    def background(self) -> list[int]:
+        """Red, green and blue of the page's background, each up to 255."""
+        script = "app => getComputedStyle(app).backgroundColor.match(/[0-9]+/g).slice(0, 3).map(Number)"
+        colour: list[int] = self.page.get_by_test_id("stApp").evaluate(script)
+        return colour
 
     def violations(self) -> list[str]:
         """What axe finds inaccessible in the page."""
@@ -267,7 +272,9 @@ _PAYMENT_COLUMNS = (
     ("Failure rate", "payment_failure_rate", "share"),
 )
 _ALL_PAYMENTS = f"""
-    from (select due_date, status, payment_count as payments, total_amount as amount from daily_scheduled_payments) as due
+    from (
+        select due_date, status, payment_count as payments, total_amount as amount from daily_scheduled_payments
+    ) as due
     where due_date {_IN_PERIOD}
 """
 _MY_PAYMENTS = f"""

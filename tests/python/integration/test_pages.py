@@ -1,7 +1,8 @@
-"""The dashboard in a real browser, on the Gold that the demo made: each number is the bank's own, by SQL on Postgres."""
+"""The dashboard in a real browser, on the Gold that the demo made: each number is the bank's own, by SQL there."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -125,10 +126,10 @@ def test_filters_are_set_by_hand(reader: Reader, truth: Truth) -> None:
     """With the keyboard alone, and stay in the address."""
     page = reader.page
     reader.open("transactions")
-    page.get_by_label("Customer").fill(str(truth.parameters["customer_id"]))
+    page.get_by_role("textbox", name="Customer").fill(str(truth.parameters["customer_id"]))
     page.keyboard.press("Enter")
     reader.settle()
-    page.get_by_label("Category").focus()
+    page.get_by_role("combobox", name="Category").focus()
     page.keyboard.type("groc")
     page.keyboard.press("Enter")
     reader.settle()
@@ -178,7 +179,6 @@ def test_the_pipeline_page_is_silvers_own(reader: Reader, stack: Stack) -> None:
     newest = max(row["newest"] for row in counted)
     assert max(row["Newest change (UTC)"] for row in tables["Freshness"]) == f"{newest:%Y-%m-%d %H:%M:%S}"
     runs = [int(row["Changes"].replace(",", "")) for row in tables["Last runs"]]
-    assert len(runs) >= 4
     assert sum(runs) == sum(row["changes"] for row in counted)
 
 
@@ -202,7 +202,8 @@ def test_a_stranger_finds_whose_payments_fail_most(reader: Reader, truth: Truth)
     assert number == str(truth.parameters["customer_id"])
     assert clicks < 5
     expect(profile.page.get_by_role("heading", name="Customer", exact=True)).to_be_visible()
-    expect(profile.page.get_by_role("img", name=f"Balance of customer {number}")).to_be_visible()
+    course = profile.page.locator(f"[role=graphics-document][aria-label^='Balance of customer {number} ']")
+    expect(course).to_be_visible()
     assert_shows(profile, "customer", truth)
     profile.page.close()
 
@@ -239,7 +240,7 @@ def test_a_page_can_be_read_by_all(address: str, browser: Browser, truth: Truth,
         reader.page.wait_for_timeout(700)  # charts are drawn
         assert reader.violations() == [], page
         assert reader.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page
-        assert reader.page.evaluate("getComputedStyle(document.body).colorScheme") is not None
+        assert (sum(reader.background()) < 3 * 128) == (look == "dark"), page
         if pictures:
             reader.page.screenshot(path=Path(PROJECT, pictures, f"{page}-{look}.png"))
     assert reader.complaints == []
@@ -249,7 +250,6 @@ def test_a_page_can_be_read_by_all(address: str, browser: Browser, truth: Truth,
 def test_each_page_is_reached_by_keyboard(reader: Reader) -> None:
     reader.open("")
     page = reader.page
-    page.locator("body").click(position={"x": 1, "y": 1})
     for _ in range(12):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.innerText").strip().endswith("Scheduled payments"):
@@ -263,17 +263,17 @@ def test_each_page_is_reached_by_keyboard(reader: Reader) -> None:
 def test_nothing_is_said_to_be_nothing(reader: Reader) -> None:
     page = reader.page
     for path in ("", "transactions", "products", "payments"):
-        reader.open(f"{path}?from=1999-01-01&to=1999-01-02")
-        expect(page.get_by_role("alert").first).to_contain_text("in this period")
+        reader.open(f"{path}?from=2001-01-01&to=2001-01-02")
+        expect(page.get_by_test_id("stAlert").first).to_contain_text("in this period")
     reader.open("customer")
-    expect(page.get_by_role("alert")).to_contain_text("Write a customer's number")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("Write a customer's number")
     reader.open("customer?customer=987654321")
-    expect(page.get_by_role("alert").first).to_contain_text("There is no customer 987654321")
-    for text in ("x1", "99999999999", "１２"):
+    expect(page.get_by_test_id("stAlert").first).to_contain_text("There is no customer 987654321")
+    for text in ("x1", "99999999999", "\uff11\uff12"):
         reader.open(f"customer?{urlencode({'customer': text})}")
-        expect(page.get_by_role("alert")).to_contain_text("is no customer's number")
+        expect(page.get_by_test_id("stAlert")).to_contain_text("is no customer's number")
     reader.open("transactions?from=2026-01-02&to=2026-01-01")
-    expect(page.get_by_role("alert")).to_contain_text("ends before it begins")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("ends before it begins")
 
 
 class Gate:
@@ -309,16 +309,18 @@ class Gate:
 
     def close(self) -> None:
         """Nothing listens here any more, and what was connected isn't."""
-        self.listener.close()
-        for connection in self.connections:
-            connection.close()
+        for one in (self.listener, *self.connections):
+            # A thread that waits for it would keep it open.
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
 
 
 def test_a_page_waits_for_spark_and_says_when_it_is_gone(stack: Stack, browser: Browser, after_the_demo: Round) -> None:
     remote = urlsplit(stack.environment["SPARK_REMOTE"])
     assert remote.hostname and remote.port
     gate = Gate((remote.hostname, remote.port))
-    with serving(stack, {"SPARK_REMOTE": f"sc://127.0.0.1:{gate.port}"}) as address:
+    with serving(stack, {"SPARK_REMOTE": f"sc://localhost:{gate.port}"}) as address:
         reader = Reader.at(address, browser)
         gate.open.clear()
         reader.page.goto(f"{address}/products")
@@ -329,9 +331,9 @@ def test_a_page_waits_for_spark_and_says_when_it_is_gone(stack: Stack, browser: 
 
         gate.close()
         reader.page.goto(f"{address}/pipeline")
-        alert = reader.page.get_by_role("alert")
+        alert = reader.page.get_by_test_id("stAlert")
         expect(alert).to_contain_text(
-            f"Spark is not running at sc://127.0.0.1:{gate.port}. Start the local stack with: make up", timeout=30_000
+            f"Spark is not running at sc://localhost:{gate.port}. Start the local stack with: make up", timeout=30_000
         )
         expect(reader.page.get_by_text("Traceback")).to_have_count(0)
         reader.context.close()

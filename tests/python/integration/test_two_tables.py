@@ -86,7 +86,9 @@ def built(stack: Stack) -> Iterator[Built]:
         first = figures(plain, "run")
         with plain.connect() as connection:
             connection.execute(CHANGES)
-        second = figures(plain, "run", "--select", "+popular_products", "+daily_purchases", "+stg_bank__checking_accounts")
+        second = figures(
+            plain, "run", "--select", "+popular_products", "+daily_purchases", "+stg_bank__checking_accounts"
+        )
         yield Built(plain, first, second)
     finally:
         requests.delete(f"{stack.environment['CONNECT_URL']}/connectors/plain", timeout=30)

@@ -6,8 +6,8 @@ import streamlit as st
 
 from dashboard import show
 from dashboard.ask import ALL, ask
-from dashboard.pages.pipeline import FRESHNESS
 from dashboard.show import Column
+from dashboard.views.pipeline import FRESHNESS
 
 
 def page() -> None:

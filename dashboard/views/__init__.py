@@ -1,4 +1,4 @@
-"""One module a page, and the list of them."""
+"""One module a page, and the list of them. Not named `pages`: Streamlit would take that for the pages themselves."""
 
 # A page's module, which is its address too, its name, and its icon (of Google's Material Symbols, which Streamlit has).
 PAGES = (
