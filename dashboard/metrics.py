@@ -17,9 +17,7 @@ from metricflow.engine.metricflow_engine import MetricFlowEngine, MetricFlowQuer
 from metricflow.protocols.sql_client import SqlClient, SqlEngine
 from metricflow.sql.render.databricks import DatabricksSqlPlanRenderer
 from metricflow.sql.render.sql_plan_renderer import SqlPlanRenderer
-from metricflow_semantic_interfaces.implementations.metric import PydanticMetric
 from metricflow_semantic_interfaces.implementations.semantic_manifest import PydanticSemanticManifest
-from metricflow_semantic_interfaces.type_enums.metric_type import MetricType
 from metricflow_semantics.model.dbt_manifest_parser import parse_manifest_from_dbt_generated_manifest
 from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup
 
@@ -66,12 +64,23 @@ def semantic_manifest(target_path: Path) -> PydanticSemanticManifest:
     return manifest
 
 
-def queries_of(manifest: PydanticSemanticManifest) -> dict[str, str]:
-    """The SQL of each saved query, by its name. Its columns are those that the query groups by, then its metrics."""
-    metrics = {metric.name: metric for metric in manifest.metrics}
+def queries_of(manifest: PydanticSemanticManifest, *, own_ratios: bool = False) -> dict[str, str]:
+    """The SQL of each saved query, by its name. Its columns are those that the query groups by, then its metrics.
+
+    Args:
+        manifest: what dbt says; its saved queries are changed.
+        own_ratios: whether MetricFlow is asked for ratios too, which is slower and less exact.
+    """
+    ratios = {
+        metric.name: (metric.type_params.numerator.name, metric.type_params.denominator.name)
+        for metric in manifest.metrics
+        if metric.type_params.numerator and metric.type_params.denominator and not own_ratios
+    }
     wanted = {query.name: list(query.query_params.metrics) for query in manifest.saved_queries}
     for query in manifest.saved_queries:
-        query.query_params.metrics = [name for name in _inputs(query.query_params.metrics, metrics)]
+        # A dict, as one may be wanted for itself and for a ratio.
+        inputs = dict.fromkeys(part for name in wanted[query.name] for part in ratios.get(name, (name,)))
+        query.query_params.metrics = list(inputs)
     engine = MetricFlowEngine(SemanticManifestLookup(manifest), cast(SqlClient, _Dialect()))
     return {
         query.name: _with_ratios(
@@ -79,27 +88,14 @@ def queries_of(manifest: PydanticSemanticManifest) -> dict[str, str]:
                 f" {SCHEMA}.", " "
             ),
             wanted[query.name],
-            metrics,
+            ratios,
             len(query.query_params.group_by),
         )
         for query in manifest.saved_queries
     }
 
 
-def _inputs(names: list[str], metrics: dict[str, PydanticMetric]) -> dict[str, None]:
-    """The metrics that MetricFlow adds up for these, in order."""
-    inputs: dict[str, None] = {}
-    for name in names:
-        parameters = metrics[name].type_params
-        if metrics[name].type is MetricType.RATIO:
-            assert parameters.numerator and parameters.denominator
-            inputs |= {parameters.numerator.name: None, parameters.denominator.name: None}
-        else:
-            inputs[name] = None
-    return inputs
-
-
-def _with_ratios(sql: str, names: list[str], metrics: dict[str, PydanticMetric], groups: int) -> str:
+def _with_ratios(sql: str, names: list[str], ratios: dict[str, tuple[str, str]], groups: int) -> str:
     """A query of the inputs as one of the metrics."""
     columns = [_short(column) for column in _columns(sql)]
     selected = [
@@ -107,12 +103,10 @@ def _with_ratios(sql: str, names: list[str], metrics: dict[str, PydanticMetric],
         for full, short in zip(_columns(sql)[:groups], columns[:groups], strict=True)
     ]
     for name in names:
-        parameters = metrics[name].type_params
-        if metrics[name].type is MetricType.RATIO:
-            assert parameters.numerator and parameters.denominator
+        if name in ratios:
+            numerator, denominator = ratios[name]
             places = next(places for ending, places in PLACES.items() if name.endswith(ending))
-            quotient = f"{parameters.numerator.name} / nullif({parameters.denominator.name}, 0)"
-            selected.append(f"round({quotient}, {places}) as {name}")
+            selected.append(f"round({numerator} / nullif({denominator}, 0), {places}) as {name}")
         else:
             selected.append(name)
     # An order and a limit within stay as they are; the order of what comes out is said once more.

@@ -1,3 +1,3 @@
 {{ config(materialized='view') }}
 
-select explode(sequence(date '2000-01-01', add_months({{ today() }}, 24))) as date_day
+select explode(sequence(date '2010-01-01', add_months({{ today() }}, 24))) as date_day

@@ -19,9 +19,9 @@ payments as (
 final as (
 
     select
-        payment_id,
-        account_id,
         customer_id,
+        account_id,
+        payment_id,
         transaction_id,
         payee,
         frequency,

@@ -19,9 +19,9 @@ transactions as (
 final as (
 
     select
-        transaction_id,
-        account_id,
         customer_id,
+        account_id,
+        transaction_id,
         transaction_type,
         coalesce(category, 'uncategorised') as category,
         amount,

@@ -21,7 +21,16 @@ PREFIX = "parity"
 READERS = '{silver_readers: engineers, gold_readers: "analysts,data scientists"}'
 
 # These differ by the runs' times alone. `dbt_scd_id` is a hash of a key and such a time.
-TIMES_OF_RUNS = {"_loaded_at", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}
+TIMES_OF_RUNS = {
+    "_loaded_at",
+    "dbt_updated_at",
+    "dbt_valid_from",
+    "dbt_valid_to",
+    "last_run_at",
+    "run_started_at",
+    "valid_from",
+    "valid_to",
+}
 NOT_COMPARED = {"dbt_scd_id"}
 
 

@@ -109,7 +109,7 @@ CONCERNED = {
     "customer_balance": {2001, 2003, 2004, 2007, 2009},
     "customer_balance_history": {2001, 2003, 2004, 2007, 2009},
     "scheduled_payments_summary": {2001, 2003, 2004, 2007, 2009},
-    "popular_products": {"Sold in the second run"},
+    "customer_transactions": {2003, 2004, 2006, 2007},
 }
 
 

@@ -55,7 +55,7 @@ class Breakage:
 
 def breakages(stack: Stack) -> list[Breakage]:
     """Some of each kind, on rows that there are: the demo's bank lived on by chance."""
-    transactions, popular = "silver.stg_bank__transactions", "gold.popular_products"
+    transactions, of_customers = "silver.stg_bank__transactions", "gold.customer_transactions"
     with stack.connect() as connection:
 
         def one(query: str) -> Any:
@@ -64,7 +64,10 @@ def breakages(stack: Stack) -> list[Breakage]:
         transaction, amount = one("select transaction_id, amount from transactions order by 1 desc limit 1")
         (purchase,) = one("select max(id) from purchase_trends")
         (customer,) = one("select max(customer_id) from customers")
-        product, sold = one("select product, sum(quantity) from purchase_trends group by product order by 1 limit 1")
+        owned, moved = one(
+            "select transaction_id, amount from transactions join checking_account using (account_id)"
+            " where customer_id is not null order by 1 limit 1"
+        )
         owner = stack.value(
             "select max(customer_id) from silver.stg_bank__checking_accounts where not is_deleted and customer_id"
             " not in (select customer_id from silver.stg_bank__checking_accounts"
@@ -99,11 +102,11 @@ def breakages(stack: Stack) -> list[Breakage]:
             "email",
         ),
         Breakage(
-            popular,
-            f"update {popular} set total_quantity_sold = total_quantity_sold + 1 where product = '{product}'",
-            product,
+            of_customers,
+            f"update {of_customers} set amount = amount + 0.01 where transaction_id = {owned}",
+            str(owned),
             "different",
-            f"total_quantity_sold: {sold} in the bank, {sold + 1} here",
+            f"amount: {moved} in the bank, {moved + CENT} here",
         ),
         Breakage(
             "gold.customer_balance_history",
