@@ -27,6 +27,10 @@ QUERIES = Path(__file__).with_name("queries") / "metrics"
 # MetricFlow wants tables with a schema. Whoever runs a query says which it is by the connection.
 SCHEMA = "marts"
 
+# The queries of which only the first rows are wanted: by which metric, the greatest first, and how many. dbt's saved
+# queries have `order_by` and `limit`, but its parser calls them deprecated with dbt-databricks.
+FIRST = {"money_by_customer": ("lifetime_money_moved", 50), "payments_by_customer": ("lifetime_failed_payments", 20)}
+
 # What a ratio is rounded to: money to the cent, a share to the hundredth of a percent.
 PLACES = {"average_transaction": 2, "payment_failure_rate": 4}
 
@@ -84,6 +88,7 @@ def queries_of(manifest: PydanticSemanticManifest, *, own_ratios: bool = False) 
     engine = MetricFlowEngine(SemanticManifestLookup(manifest), cast(SqlClient, _Dialect()))
     return {
         query.name: _with_ratios(
+            query.name,
             engine.explain(MetricFlowQueryRequest.create(saved_query_name=query.name)).sql_statement.sql.replace(
                 f" {SCHEMA}.", " "
             ),
@@ -95,7 +100,9 @@ def queries_of(manifest: PydanticSemanticManifest, *, own_ratios: bool = False) 
     }
 
 
-def _with_ratios(sql: str, names: list[str], ratios: dict[str, tuple[str, str]], groups: int) -> str:
+def _with_ratios(
+    name_of_query: str, sql: str, names: list[str], ratios: dict[str, tuple[str, str]], groups: int
+) -> str:
     """A query of the inputs as one of the metrics."""
     columns = [_short(column) for column in _columns(sql)]
     selected = [
@@ -109,11 +116,11 @@ def _with_ratios(sql: str, names: list[str], ratios: dict[str, tuple[str, str]],
             selected.append(f"round({numerator} / nullif({denominator}, 0), {places}) as {name}")
         else:
             selected.append(name)
-    # An order and a limit within stay as they are; the order of what comes out is said once more.
-    order = re.search(r"\nORDER BY (.*)\n", sql + "\n")
-    ordered = (
-        f"\norder by {order[1].lower()}" if order else f"\norder by {', '.join(columns[:groups])}" if groups else ""
-    )
+    order = ", ".join(columns[:groups])
+    if name_of_query in FIRST:
+        metric, count = FIRST[name_of_query]
+        order = f"{metric} desc, {order}\nlimit {count}"
+    ordered = f"\norder by {order}" if order else ""
     inner = "\n".join(f"    {line}" for line in sql.strip().splitlines() if not line.strip().startswith("--"))
     return f"select\n    {(',' + chr(10) + '    ').join(selected)}\nfrom (\n{inner}\n) as figures{ordered}\n"
 

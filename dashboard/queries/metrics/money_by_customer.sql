@@ -16,7 +16,6 @@ from (
     FROM transaction_summary customers_totals_src_10000
     GROUP BY
       customer_id
-    ORDER BY lifetime_money_moved DESC, customer
-    LIMIT 50
 ) as figures
 order by lifetime_money_moved desc, customer
+limit 50

@@ -26,7 +26,6 @@ from (
     ) subq_3
     GROUP BY
       customer
-    ORDER BY lifetime_failed_payments DESC, customer
-    LIMIT 20
 ) as figures
 order by lifetime_failed_payments desc, customer
+limit 20
