@@ -1,6 +1,6 @@
 """Databricks' own dashboard (AI/BI, once Lakeview): the pages of the local one, over the same queries.
 
-`python -m dashboard.lakeview` writes it to the file that resources/financial_insights.dashboard.yml deploys.
+`make queries` writes it to the file that resources/financial_insights.dashboard.yml deploys.
 
 Its format has no published specification. What is written here is what workspaces export (databricks/bundle-examples),
 and what Databricks' own model of it allows (databrickslabs/lsql, lakeview/model.py).
@@ -731,7 +731,3 @@ def _slug(title: str) -> str:
 def _sentence(name: str) -> str:
     """A query's name as one reads it."""
     return name.replace("_", " ").capitalize()
-
-
-if __name__ == "__main__":
-    write(FILE)

@@ -31,7 +31,7 @@ def widgets_of(page: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def test_the_file_is_what_the_queries_make(tmp_path: Path) -> None:
     lakeview.write(tmp_path / "made.json")
     assert (tmp_path / "made.json").read_bytes() == lakeview.FILE.read_bytes(), (
-        f"{lakeview.FILE.name} isn't what the queries make now. Write it anew: python -m dashboard.lakeview"
+        f"{lakeview.FILE.name} isn't what the queries make now. Write it anew: make queries"
     )
 
 

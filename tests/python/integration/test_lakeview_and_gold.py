@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import pyarrow
@@ -30,6 +31,7 @@ def ask(stack: Stack, after_live_changes: Round) -> Ask:
     session = stack.new_session()
     session.sql("use gold").collect()
 
+    @cache
     def ask(name: str, **given: Parameter) -> pyarrow.Table:
         defaults = {parameter["keyword"]: default(parameter) for parameter in DATASETS[name].get("parameters", [])}
         sql = with_literals("".join(DATASETS[name]["queryLines"]), {**defaults, **given})
