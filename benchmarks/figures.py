@@ -14,12 +14,12 @@ from confluent_kafka import Message
 from pyspark.sql import functions as F
 
 import ingestion
-from benchmarks import bank, beside, bytes_read, topic
+from benchmarks import bank, beside, bytes_read, pages, topic
 from benchmarks.chain import TOPIC, Chain, Ran
 from benchmarks.memory import MemorySampler
 from benchmarks.results import Figure, figure
 
-STAGES = ("kafka", "first-load", "silver", "idle", "growth", "memory")
+STAGES = ("kafka", "first-load", "silver", "idle", "pages", "growth", "memory")
 SIZES = {"100k": 100_000, "1M": 1_000_000, "10M": 10_000_000}
 SILVER = ("base_bank__transaction_changes", "stg_bank__transactions")
 THREADS = 4  # as profiles.yml has it
@@ -107,11 +107,15 @@ class Benchmark:
             self.load_silver()
         if "silver" in self.stages:
             self.silver_increments()
-        if self.stages & {"idle", "growth"}:
+        if self.stages & {"idle", "pages", "growth"}:
             self.say("dbt run, what the bank grew by")
             self.chain.dbt_run()
         if "idle" in self.stages:
             self.nothing_new()
+        if "pages" in self.stages:
+            self.say("the dashboard, in a browser")
+            self.chain.optimize()
+            self.add(*pages.waiting(self.chain, self.repeats))
         if "growth" in self.stages:
             self.measure_increments("1M")
             self.add(self.critical_path())

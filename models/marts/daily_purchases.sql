@@ -5,8 +5,7 @@ with
 blocks as (
 
     select * from {{ ref('int_daily_purchases') }}
-    -- Whose day the bank never said.
-    where purchase_date > date '1970-01-01'
+    where is_dated
 
 ),
 

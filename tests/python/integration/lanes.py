@@ -28,7 +28,7 @@ import ingestion
 import source
 
 # What the copy takes over as it is.
-PARTS = ("dbt_project.yml", "profiles.yml", "selectors.yml", "macros", "tests/generic")
+PARTS = ("dbt_project.yml", "profiles.yml", "selectors.yml", "models/_groups.yml", "macros", "tests/generic")
 # What speaks of every table there is, and is therefore taken over as well.
 MODELS_OF_ALL = ("quarantined_messages", "schema_drift")
 TESTS_OF_ALL = ("every_bronze_message_is_accounted_for", "every_field_is_declared", "no_message_is_in_quarantine")
