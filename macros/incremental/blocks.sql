@@ -54,7 +54,7 @@
         from in_changed_blocks
         where
             {%- for expression in groups.values() %}
-            {{ 'and ' if not loop.first }}{{ expression }} is not null
+            {{ 'and ' if not loop.first }}({{ expression }}) is not null
             {%- endfor %}
         group by {{ groups.values() | join(', ') }}, {{ first_of_block(key, size) }}
 
