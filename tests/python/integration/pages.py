@@ -23,6 +23,9 @@ from truth import GOLD
 
 from local.home import free_port
 
+# Milliseconds that something may take to be on a page.
+PATIENCE = 90_000
+
 # What axe-core checks, by Deque's names: all of its rules but those that it calls experimental.
 AXE = Axe()
 
@@ -84,6 +87,8 @@ class Reader:
     def at(cls, address: str, browser: Browser, **context: Any) -> Reader:
         """Somebody new, whose browser is as `Browser.new_context` has it."""
         opened = browser.new_context(**context)
+        # Two cores run all of the chain beside the browser.
+        opened.set_default_timeout(PATIENCE)
         reader = cls(address, opened, opened.new_page())
         reader.listen(reader.page)
         return reader

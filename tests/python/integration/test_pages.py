@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from pages import (
     PAGES,
+    PATIENCE,
     Reader,
     Table,
     Truth,
@@ -28,6 +29,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from rounds import Bank, Round
 
 ADDRESSES = ["overview", "transactions", "customer", "products", "payments", "pipeline"]
+expect.set_options(timeout=PATIENCE)
+
 # What the README shows. SCREENSHOTS says where they go, from the project's folder.
 PICTURES = {"overview-light", "payments-dark"}
 SIZES = {"light": {}, "dark": {"color_scheme": "dark"}, "phone": {"viewport": {"width": 390, "height": 844}}}
@@ -226,7 +229,7 @@ def test_transactions_come_by_themselves(stack: Stack, address: str, browser: Br
     expected = truth.figures("transactions")
     assert before != expected
     credits = reader.page.locator("[data-testid=stMetric]", has_text="Credits").locator("[data-testid=stMetricValue]")
-    expect(credits).to_have_text(expected["Credits"], timeout=60_000)
+    expect(credits).to_have_text(expected["Credits"])
     reader.settle()
     assert_shows(reader, "transactions", truth)
     reader.context.close()
@@ -335,7 +338,7 @@ def test_a_page_waits_for_spark_and_says_when_it_is_gone(stack: Stack, browser: 
         reader.page.goto(f"{address}/pipeline")
         alert = reader.page.get_by_test_id("stAlert")
         expect(alert).to_contain_text(
-            f"Spark is not running at sc://localhost:{gate.port}. Start the local stack with: make up", timeout=30_000
+            f"Spark is not running at sc://localhost:{gate.port}. Start the local stack with: make up"
         )
         expect(reader.page.get_by_text("Traceback")).to_have_count(0)
         reader.context.close()
