@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard.ask import ALL, ask, days_ago, now
 
-NOTHING = "-"
+NOTHING = "\N{EN DASH}"
 ANY_DAY = (date(2000, 1, 1), date(2099, 12, 31))
 
 

@@ -188,7 +188,7 @@ KINDS: dict[str, Callable[[Any], str]] = {
 
 def shown(kind: str, value: Any) -> str:
     """A value as the page must show it."""
-    return "-" if value is None else KINDS[kind](value)
+    return "\N{EN DASH}" if value is None else KINDS[kind](value)
 
 
 def is_exported(text: str, value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The dashboard in a real browser, on the Gold that the demo made: each number is the bank's own, by SQL there."""
+"""The dashboard in a real browser: each number is the bank's own, by SQL on Postgres."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -28,6 +28,8 @@ from pipeline import PROJECT, Stack
 from playwright.sync_api import Browser, expect, sync_playwright
 from rounds import Bank, Round
 
+import source
+
 ADDRESSES = ["overview", "transactions", "customer", "products", "payments", "pipeline"]
 expect.set_options(timeout=PATIENCE)
 
@@ -43,8 +45,20 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def address(stack: Stack, after_the_demo: Round) -> Iterator[str]:
-    """The dashboard's address. Gold is what the demo left."""
+def lively(stack: Stack, after_the_demo: Round) -> None:
+    """A bank with something on each page: what the rounds left is emptied, and two months are lived anew."""
+    tables = "customers, checking_account, transactions, scheduled_payments, purchase_trends"
+    with stack.connect() as connection:
+        connection.execute(f"truncate {tables}".encode())
+    source.load_history(stack.database_url, seed=3, customers=80, days=60, until=datetime.now(UTC))
+    stack.wait_until_captured()
+    stack.ingest()
+    stack.dbt("build", "--resource-type", "model", "--resource-type", "snapshot")
+
+
+@pytest.fixture(scope="module")
+def address(stack: Stack, lively: None) -> Iterator[str]:
+    """The dashboard's address."""
     with serving(stack) as address:
         yield address
 
@@ -55,7 +69,7 @@ def reader(address: str, browser: Browser) -> Reader:
 
 
 @pytest.fixture(scope="module")
-def truth(stack: Stack, bank: Bank, after_the_demo: Round) -> Truth:
+def truth(stack: Stack, bank: Bank, lively: None) -> Truth:
     """The bank, with filters that let something through on each page: the customer whose payments fail most."""
     today = stack.day_of_dbt()
     parameters = {
@@ -183,8 +197,10 @@ def test_the_pipeline_page_is_silvers_own(reader: Reader, stack: Stack) -> None:
     assert by_table == sorted(row["changes"] for row in counted)
     newest = max(row["newest"] for row in counted)
     assert max(row["Newest change (UTC)"] for row in tables["Freshness"]) == f"{newest:%Y-%m-%d %H:%M:%S}"
-    runs = [int(row["Changes"].replace(",", "")) for row in tables["Last runs"]]
-    assert sum(runs) == sum(row["changes"] for row in counted)
+    runs = stack.rows("select sum(change_count) as changes from gold.pipeline_runs group by run_started_at")
+    in_runs = [f"{row['changes']:,}" for row in runs]
+    assert {row["Changes"] for row in tables["Last runs"]} <= {*in_runs}
+    assert len(tables["Last runs"]) == min(20, len(runs))
 
 
 def test_a_stranger_finds_whose_payments_fail_most(reader: Reader, truth: Truth) -> None:
@@ -321,7 +337,7 @@ class Gate:
             one.close()
 
 
-def test_a_page_waits_for_spark_and_says_when_it_is_gone(stack: Stack, browser: Browser, after_the_demo: Round) -> None:
+def test_a_page_waits_for_spark_and_says_when_it_is_gone(stack: Stack, browser: Browser, lively: None) -> None:
     remote = urlsplit(stack.environment["SPARK_REMOTE"])
     assert remote.hostname and remote.port
     gate = Gate((remote.hostname, remote.port))

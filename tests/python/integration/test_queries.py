@@ -57,7 +57,13 @@ def warehouse_of(databricks: Databricks) -> Callable[[], Connection]:
 def test_every_query_is_the_same_by_databricks_connector(
     databricks: Databricks, full_refresh: None, parameters: dict[str, Any]
 ) -> None:
-    ours, theirs = Gold(Spark(f"{PREFIX}_gold")), Gold(Warehouse(warehouse_of(databricks)))
+    schema = f"{PREFIX}_gold"
+    has_all = " intersect ".join(
+        f"select customer_id from {schema}.{mart}"
+        for mart in ("customer_transactions", "customer_scheduled_payments", "customer_balance_history")
+    )
+    parameters["customer_id"] = databricks.stack.value(f"select min(customer_id) from ({has_all})")
+    ours, theirs = Gold(Spark(schema)), Gold(Warehouse(warehouse_of(databricks)))
     empty = set()
     for name in names():
         rows, others = ours.query(name, **parameters), theirs.query(name, **parameters)
