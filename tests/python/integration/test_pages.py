@@ -24,7 +24,7 @@ from pages import (
     is_exported,
     serving,
 )
-from pipeline import PROJECT, Stack
+from pipeline import PROJECT, Stack, wait_for
 from playwright.sync_api import Browser, expect, sync_playwright
 from rounds import Bank, Round
 
@@ -246,7 +246,8 @@ def test_transactions_come_by_themselves(stack: Stack, address: str, browser: Br
     assert before != expected
     credits = reader.page.locator("[data-testid=stMetric]", has_text="Credits").locator("[data-testid=stMetricValue]")
     expect(credits).to_have_text(expected["Credits"])
-    reader.settle()
+    # The page may have refreshed itself in the middle of dbt's run, and does once more.
+    wait_for(lambda: reader.tables() == truth.tables("transactions"), "all of the page is of now")
     assert_shows(reader, "transactions", truth)
     reader.context.close()
 
