@@ -200,15 +200,10 @@ def period(*, ahead: int = 0) -> dict[str, date]:
 
 
 def choice(label: str, query: str) -> str:
-    """A field with everything that a query gives to choose from; `all` at first."""
+    """A field with everything that a query's one column gives to choose from; `all` at first."""
     (rows,) = ask(query)
-    options = [ALL, *rows[query_column(query)].tolist()]
+    options = [ALL, *rows.iloc[:, 0].tolist()]
     return str(st.selectbox(label, options, key=label.lower(), bind="query-params"))
-
-
-def query_column(query: str) -> str:
-    """The column of a query that is chosen from: `categories` has `category`."""
-    return {"categories": "category", "products": "product"}[query]
 
 
 def customer_number(*, is_needed: bool = False) -> int | None:
