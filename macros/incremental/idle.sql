@@ -132,13 +132,17 @@
     {{ return(tables) }}
 {%- endmacro %}
 
-{#- A list of unique ids without those that another of them reads: what is new there is new in that one too. -#}
+{#- A list of unique ids without those that another of them reads: what is new there is new in that one too. But of one that is asked
+    in some subjects alone, the rest may be about the model's own rows, whose entity the model names. -#}
 {% macro without_indirect(unique_ids) -%}
-    {%- set indirect = [] -%}
+    {%- set indirect, own = [], [] -%}
     {%- for unique_id in unique_ids if unique_id in graph.nodes -%}
+        {%- if graph.nodes[unique_id].name == config.get('meta', {}).get('rows_of') -%}
+            {%- do own.append(unique_id) -%}
+        {%- endif -%}
         {%- do indirect.extend(tables_behind(graph.nodes[unique_id].depends_on.nodes)) -%}
     {%- endfor -%}
-    {{ return(unique_ids | reject('in', indirect) | list) }}
+    {{ return(unique_ids | reject('in', indirect | reject('in', own) | list) | list) }}
 {%- endmacro %}
 
 {#- What tells the age of the rows of each of a list of tables: a list of {relation, column, condition, before}, in which `before` is how new the

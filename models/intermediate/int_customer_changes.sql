@@ -28,7 +28,8 @@ new_account_changes as (
     select
         customer_id,
         try_cast(get_json_object(_cdc_before, '$.customer_id') as int) as previous_customer_id,
-        _cdc_op
+        _cdc_op,
+        _cdc_reset
     from {{ ref('base_bank__checking_account_changes') }}
     where {{ new.checking_accounts }}
 
@@ -66,6 +67,16 @@ account_owners as (
 
 ),
 
+new_payment_changes as (
+
+    select
+        try_cast(get_json_object(_cdc_before, '$.account_id') as int) as previous_account_id,
+        _cdc_reset
+    from {{ ref('base_bank__scheduled_payment_changes') }}
+    where {{ new.scheduled_payments }}
+
+),
+
 payment_accounts as (
 
     select account_id from {{ ref('stg_bank__scheduled_payments') }}
@@ -73,11 +84,27 @@ payment_accounts as (
 
     union distinct
 
-    select try_cast(get_json_object(_cdc_before, '$.account_id') as int) as account_id
-    from {{ ref('base_bank__scheduled_payment_changes') }}
-    where {{ new.scheduled_payments }}
+    select previous_account_id as account_id from new_payment_changes
 
 ),
+
+{% if is_incremental() -%}
+-- A table that was emptied or read anew doesn't tell whose its rows were, and they may be somebody else's by now.
+resets as (
+
+    select explode(array('accounts', 'account_owners')) as subject
+    from new_account_changes
+    where _cdc_reset is not null
+
+    union distinct
+
+    select 'scheduled_payments' as subject
+    from new_payment_changes
+    where _cdc_reset is not null
+
+),
+
+{% endif -%}
 
 changes as (
 
@@ -101,6 +128,16 @@ changes as (
         'scheduled_payments' as subject
     from accounts
     left semi join payment_accounts on accounts.account_id = payment_accounts.account_id
+    {%- if is_incremental() %}
+
+    union all
+
+    select
+        known.customer_id,
+        resets.subject
+    from {{ this }} as known
+    cross join resets
+    {%- endif %}
 
 ),
 

@@ -1,9 +1,9 @@
-{%- set subjects = ['account_owners'] -%}
+{%- set subjects, entity = ['account_owners'], 'stg_bank__transactions' -%}
 {{
     config(
         unique_key='transaction_id',
         liquid_clustered_by='customer_id',
-        meta={'subjects': subjects, 'delete_when': 'customer_id is null'},
+        meta={'subjects': subjects, 'rows_of': entity, 'delete_when': 'customer_id is null'},
     )
 }}
 
@@ -12,7 +12,7 @@ with
 
 transactions as (
 
-    {{ rows_of_customers(ref('stg_bank__transactions'), subjects) }}
+    {{ rows_of_customers(ref(entity), subjects) }}
 
 ),
 

@@ -239,6 +239,11 @@ def test_transactions_come_by_themselves(stack: Stack, address: str, browser: Br
             "insert into transactions (account_id, transaction_type, amount, category, transaction_date)"
             " select min(account_id), 'credit', 12345.67, 'live', now() from checking_account"
         )
+        connection.execute(
+            "update scheduled_payments set payee = 'Somebody else' where account_id in"
+            " (select account_id from checking_account where customer_id = %(customer_id)s)",
+            truth.parameters,
+        )
     stack.wait_until_captured()
     stack.ingest()
     stack.dbt("run")
@@ -249,6 +254,10 @@ def test_transactions_come_by_themselves(stack: Stack, address: str, browser: Br
     # The page may have refreshed itself in the middle of dbt's run, and does once more.
     wait_for(lambda: reader.tables() == truth.tables("transactions"), "all of the page is of now")
     assert_shows(reader, "transactions", truth)
+    # No account changed, only what was to be paid from one.
+    reader.open(address_of("customer", truth))
+    assert "Somebody else" in {row["Payee"] for row in reader.tables()["Scheduled payments"]}
+    assert_shows(reader, "customer", truth)
     reader.context.close()
 
 
