@@ -88,7 +88,6 @@ payment_accounts as (
 
 ),
 
-{% if is_incremental() -%}
 -- A table that was emptied or read anew doesn't tell whose its rows were, and they may be somebody else's by now.
 resets as (
 
@@ -103,8 +102,6 @@ resets as (
     where _cdc_reset is not null
 
 ),
-
-{% endif -%}
 
 changes as (
 
@@ -128,16 +125,16 @@ changes as (
         'scheduled_payments' as subject
     from accounts
     left semi join payment_accounts on accounts.account_id = payment_accounts.account_id
-    {%- if is_incremental() %}
+    {% if is_incremental() %}
 
-    union all
+        union all
 
-    select
-        known.customer_id,
-        resets.subject
-    from {{ this }} as known
-    cross join resets
-    {%- endif %}
+        select
+            known.customer_id,
+            resets.subject
+        from {{ this }} as known
+        cross join resets
+    {% endif %}
 
 ),
 
