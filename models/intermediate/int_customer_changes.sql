@@ -28,7 +28,6 @@ new_account_changes as (
     select
         customer_id,
         try_cast(get_json_object(_cdc_before, '$.customer_id') as int) as previous_customer_id,
-        _cdc_op,
         _cdc_reset
     from {{ ref('base_bank__checking_account_changes') }}
     where {{ new.checking_accounts }}
@@ -50,8 +49,7 @@ account_changes as (
     select
         changed.customer_id,
         changed.previous_customer_id,
-        changed._cdc_op <> 'u'
-        or not changed.customer_id <=> changed.previous_customer_id
+        not changed.customer_id <=> changed.previous_customer_id
         or snapshot_reads.read_count = 0 as may_change_owner
     from new_account_changes as changed
     cross join snapshot_reads
