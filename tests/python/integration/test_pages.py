@@ -46,12 +46,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def lively(stack: Stack, after_the_demo: Round) -> None:
-    """A bank with something on each page: what the rounds left is emptied, and two months are lived anew."""
+    """A bank with something on each page: what the rounds left is emptied, two months are lived anew, a message is spoiled."""
     tables = "customers, checking_account, transactions, scheduled_payments, purchase_trends"
     with stack.connect() as connection:
         connection.execute(f"truncate {tables}".encode())
     source.load_history(stack.database_url, seed=3, customers=80, days=60, until=datetime.now(UTC))
     stack.wait_until_captured()
+    stack.send("bank.public.customers", [(b'{"customer_id":1}', b"no JSON")])
     stack.ingest()
     stack.dbt("build", "--resource-type", "model", "--resource-type", "snapshot")
 
@@ -191,10 +192,12 @@ def test_the_pipeline_page_is_silvers_own(reader: Reader, stack: Stack) -> None:
     reader.open("pipeline")
     shown = reader.figures()
     assert shown["Changes"] == f"{sum(row['changes'] for row in counted):,}"
-    assert shown["Quarantined"] == f"{sum(row['quarantined'] for row in counted):,}"
+    assert shown["Quarantined"] == f"{sum(row['quarantined'] for row in counted):,}" == "1"
+    assert shown["Tables that drift"] == "0"
     tables = reader.tables()
     by_table = sorted(int(row["Changes"].replace(",", "")) for row in tables["Messages by table"])
     assert by_table == sorted(row["changes"] for row in counted)
+    assert {row["Missing fields"] for row in tables["Messages by table"]} == {"\N{EN DASH}"}
     newest = max(row["newest"] for row in counted)
     assert max(row["Newest change (UTC)"] for row in tables["Freshness"]) == f"{newest:%Y-%m-%d %H:%M:%S}"
     runs = stack.rows("select sum(change_count) as changes from gold.pipeline_runs group by run_started_at")
