@@ -17,7 +17,7 @@ def page() -> None:
     days = show.period()
     product = show.choice("Product", "products")
     by_product, by_day = ask("sales_by_product", "sales_by_day", **days, product=product)
-    by_product = by_product.sort_values(["quantity_sold", "product"], ascending=[False, True])
+    by_product = by_product.sort_values(["quantity_sold", "product"], ascending=[False, True], ignore_index=True)
     by_product["share"] = show.share_of_all(by_product, "quantity_sold")
     show.figures(
         {

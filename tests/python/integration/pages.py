@@ -14,17 +14,23 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
+import pyarrow
 import requests
 from axe_playwright_python.sync_playwright import Axe
 from pipeline import PROJECT, Stack, wait_for
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, Response
+from streamlit.testing.v1 import AppTest
 from truth import GOLD
 
 from local.home import free_port
 
 # Milliseconds that something may take to be on a page.
 PATIENCE = 90_000
+
+# A point of a chart: its day or product, the figure's name where there are several, the value.
+Drawn = tuple[Any, ...]
 
 # What axe-core checks, by Deque's names: all of its rules but those that it calls experimental.
 AXE = Axe()
@@ -515,13 +521,61 @@ class Truth:
                 expected.update({label: shown(kind, value) for (label, kind), value in named})
         return expected
 
-    def tables(self, page: str) -> dict[str, list[dict[str, str]]]:
-        """The page's tables as they must be shown."""
+    def values(self, page: str) -> dict[str, list[dict[str, Any]]]:
+        """What the page's tables must hold, by the table's name: a value for each heading."""
         return {
             table.name: [
-                {label: shown(kind, value) for (label, _, kind), value in zip(table.columns, row, strict=True)}
+                {label: value for (label, _, _), value in zip(table.columns, row, strict=True)}
                 for row in self.rows(table.sql)
             ]
             for table in PAGES[page]
             if isinstance(table, Table)
         }
+
+    def tables(self, page: str) -> dict[str, list[dict[str, str]]]:
+        """The page's tables as they must be shown."""
+        kinds = {
+            table.name: {label: kind for label, _, kind in table.columns}
+            for table in PAGES[page]
+            if isinstance(table, Table)
+        }
+        return {
+            name: [{label: shown(kinds[name][label], value) for label, value in row.items()} for row in rows]
+            for name, rows in self.values(page).items()
+        }
+
+    def charts(self, page: str) -> list[set[Drawn]]:
+        """What the page's charts must draw."""
+        tables = self.values(page)
+
+        def lines(table: str, *labels: str) -> set[Drawn]:
+            return {(row["Day"], label, float(row[label])) for row in tables[table] for label in labels}
+
+        match page:
+            case "overview":
+                return [lines("Money by day", "Money in", "Money out")]
+            case "transactions" | "transactions of one":
+                return [lines("Transactions by day", "Credits", "Debits")]
+            case "customer":
+                return [lines("Balance by day", "Balance")]
+            case "products":
+                top = {(row["Product"], float(row["Sold"])) for row in tables["Sales by product"][:10]}
+                return [top, lines("Sales by day", "Sold")]
+            case _:
+                counted = ("Due", "Executed", "Failed", "Cancelled")
+                return [{(row["Day"], float(sum(row[one] for one in counted))) for row in tables["Payments by day"]}]
+
+
+def drawn(address: str) -> list[set[Drawn]]:
+    """What the charts draw of a page by its address: Streamlit's own runner of pages has it before a browser does."""
+    parts = urlsplit(address)
+    running = AppTest.from_string(f"from dashboard.views.{parts.path or 'overview'} import page\npage()")
+    running.query_params.update(dict(parse_qsl(parts.query)))
+    running.run(timeout=PATIENCE / 1000)
+    assert not running.exception
+    charts = [chart.proto.datasets[0].data.data for chart in running.get("vega_lite_chart")]
+    points = [pyarrow.ipc.open_stream(rows).read_all().to_pylist() for rows in charts]
+    return [
+        {tuple(value.date() if isinstance(value, datetime) else value for value in point.values()) for point in chart}
+        for chart in points
+    ]

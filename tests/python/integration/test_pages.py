@@ -21,6 +21,7 @@ from pages import (
     Table,
     Truth,
     browser_of_this_machine,
+    drawn,
     is_exported,
     serving,
 )
@@ -46,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def lively(stack: Stack, after_the_demo: Round) -> None:
-    """A bank with something on each page: what the rounds left is emptied, two months are lived anew, a message is spoiled."""
+    """A bank with something on each page: it is emptied, and lives two months anew. And a message that is spoiled."""
     tables = "customers, checking_account, transactions, scheduled_payments, purchase_trends"
     with stack.connect() as connection:
         connection.execute(f"truncate {tables}".encode())
@@ -124,6 +125,15 @@ def test_every_number_is_the_banks_own(reader: Reader, truth: Truth, page: str) 
     reader.open(address_of(page, truth))
     assert all(truth.tables(page).values())
     assert_shows(reader, page, truth)
+
+
+@pytest.mark.parametrize("page", list(PAGES))
+def test_charts_draw_the_banks_own_numbers(
+    stack: Stack, truth: Truth, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in stack.environment.items():
+        monkeypatch.setenv(name, value)
+    assert drawn(address_of(page, truth)) == truth.charts(page)
 
 
 @pytest.mark.parametrize(
