@@ -66,7 +66,7 @@ def after_live_changes(bank: Bank, after_the_snapshot: Round) -> Round:
     bank.play("3_later.psql")
     after = bank.round("build", "--resource-type", "model", "--resource-type", "snapshot", parity="after changes")
     if bank.databricks:
-        bank.databricks.run_again("nothing new")
+        bank.databricks.run_again()
     return after
 
 

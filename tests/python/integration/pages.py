@@ -571,7 +571,12 @@ def drawn(address: str) -> list[set[Drawn]]:
     parts = urlsplit(address)
     running = AppTest.from_string(f"from dashboard.views.{parts.path or 'overview'} import page\npage()")
     running.query_params.update(dict(parse_qsl(parts.query)))
-    running.run(timeout=PATIENCE / 1000)
+    main = sys.modules["__main__"]
+    try:
+        running.run(timeout=PATIENCE / 1000)
+    finally:
+        # The runner leaves the page there, of which a process that is started next would be made.
+        sys.modules["__main__"] = main
     assert not running.exception
     charts = [chart.proto.datasets[0].data.data for chart in running.get("vega_lite_chart")]
     points = [pyarrow.ipc.open_stream(rows).read_all().to_pylist() for rows in charts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,13 +88,12 @@ class Databricks:
         words = (*words, "--vars", READERS)
         self.stack.dbt(*words, work=work or self.work, folder=folder, environment=self.environment())
 
-    def run_again(self, run: str) -> None:
-        """Run dbt with nothing new, and compare as ever."""
+    def run_again(self) -> None:
+        """Run dbt with nothing new."""
         schemas = (f"{PREFIX}_silver", f"{PREFIX}_gold")
         before = self.stack.newest_commits(*schemas)
         self.dbt("run")
         self.idle = (before, self.stack.newest_commits(*schemas))
-        self.compare(run)
 
     def compare(self, run: str) -> None:
         """Compare every table and view of both targets, and keep what came out as a run's."""
@@ -121,18 +121,22 @@ AS_TEXT = "map('ignoreNullFields', 'false', 'timestampFormat', 'yyyy-MM-dd HH:mm
 
 def look(stack: Stack, every: Sequence[Relation], prefix: str, ends: Sequence[datetime]) -> dict[str, Table]:
     """One target's tables by name. For the time of a run stands how many of the compared runs were over by then."""
-    names = {one.name: f"{prefix}{one.schema}.{one.name}" for one in every}
-    columns = {name: stack.spark.table(table).dtypes for name, table in names.items()}
-    # One statement for all of them: planning many takes longer than reading what is in them.
-    texts = [f"select '{name}' as name, to_json(struct(*), {AS_TEXT}) as text from {names[name]}" for name in names]
     over = [f"{end:%Y-%m-%d %H:%M:%S.%f}" for end in ends]
-    told: dict[str, list[str]] = {name: [] for name in names}
-    for row in stack.rows(" union all ".join(texts)):
-        values = {column: value for column, value in json.loads(row["text"]).items() if column not in NOT_COMPARED}
-        for column in TIMES_OF_RUNS & values.keys():
-            values[column] = values[column] and bisect.bisect(over, values[column])
-        told[row["name"]].append(json.dumps(values))
-    return {name: Table(columns[name], sorted(told[name])) for name in names}
+    spark = stack.spark
+
+    def table(one: Relation) -> Table:
+        rows = spark.table(f"{prefix}{one.schema}.{one.name}")
+        told = []
+        for row in rows.selectExpr(f"to_json(struct(*), {AS_TEXT}) as text").toArrow().to_pylist():
+            values = {column: value for column, value in json.loads(row["text"]).items() if column not in NOT_COMPARED}
+            for column in TIMES_OF_RUNS & values.keys():
+                values[column] = values[column] and bisect.bisect(over, values[column])
+            told.append(json.dumps(values))
+        return Table(rows.dtypes, sorted(told))
+
+    # To plan one statement for all of them takes longer than many at once.
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip([one.name for one in every], pool.map(table, every), strict=True))
 
 
 def difference(ours: Table, theirs: Table) -> int | str:

@@ -14,7 +14,7 @@ from pipeline import Stack
 from rounds import Round
 from warehouse import ONLY_A_WORKSPACE
 
-RUNS = ["first run", "after changes", "nothing new", "full refresh"]
+RUNS = ["first run", "after changes", "full refresh"]
 
 
 @pytest.mark.parametrize("run", RUNS)
