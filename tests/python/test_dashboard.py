@@ -58,7 +58,7 @@ def test_lineage_ends_in_the_dashboards() -> None:
 
 
 def test_a_parameter_is_found_where_it_is_one() -> None:
-    sql = "select ':a', `:a`, x::int, 'it''s :a' -- :a\n/* :a */, cast(x as struct<a: int>) from t where a = :a and b = :b"
+    sql = "select ':a', `:a`, x::int, struct<a: int>, 'it''s :a' -- :a\n/* :a */ from t where a = :a and b = :b"
     bound = with_literals(sql, {"a": "'", "b": 1})
     assert bound == sql.replace("= :a", "= '\\''").replace("= :b", "= 1")
 
