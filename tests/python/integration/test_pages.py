@@ -294,8 +294,10 @@ def test_a_page_can_be_read_by_all(address: str, browser: Browser, truth: Truth,
     reader.context.close()
 
 
-def test_each_page_is_reached_by_keyboard(reader: Reader) -> None:
+def test_each_page_is_reached_by_keyboard(reader: Reader, truth: Truth) -> None:
+    """And shows, as long as nothing is chosen, the last thirty days; of what is to be paid the next thirty too."""
     reader.open("")
+    assert_shows(reader, "overview", truth)
     page = reader.page
     for _ in range(12):
         page.keyboard.press("Tab")
@@ -305,6 +307,7 @@ def test_each_page_is_reached_by_keyboard(reader: Reader) -> None:
     reader.settle()
     assert urlsplit(page.url).path == "/payments"
     expect(page.get_by_role("heading", name="Scheduled payments", exact=True)).to_be_visible()
+    assert_shows(reader, "payments", narrowed(truth, to_date=truth.parameters["today"] + timedelta(days=30)))
 
 
 def test_nothing_is_said_to_be_nothing(reader: Reader) -> None:
