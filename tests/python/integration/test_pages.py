@@ -154,6 +154,14 @@ def test_filters_leave_what_they_say(reader: Reader, truth: Truth, page: str, ta
     assert_shows(reader, page, fewer)
 
 
+def test_a_shorter_period_has_fewer_active_customers(reader: Reader, truth: Truth) -> None:
+    shorter = narrowed(truth, from_date=truth.parameters["today"] - timedelta(days=1))
+    figures = shorter.figures("overview")
+    assert figures["Active customers"] != figures["Customers"] == truth.figures("overview")["Customers"]
+    reader.open(address_of("overview", shorter))
+    assert_shows(reader, "overview", shorter)
+
+
 def test_filters_are_set_by_hand(reader: Reader, truth: Truth) -> None:
     """With the keyboard alone, and stay in the address."""
     page = reader.page
