@@ -24,6 +24,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, P
 from streamlit.testing.v1 import AppTest
 from truth import GOLD
 
+from dashboard.ask import gold
 from local.home import free_port
 
 # Milliseconds that something may take to be on a page.
@@ -577,6 +578,8 @@ def drawn(address: str) -> list[set[Drawn]]:
     finally:
         # The runner leaves the page there, of which a process that is started next would be made.
         sys.modules["__main__"] = main
+        # A session that is kept says goodbye when the tests end, for ten minutes, as its server is gone by then.
+        gold.clear()
     assert not running.exception
     charts = [chart.proto.datasets[0].data.data for chart in running.get("vega_lite_chart")]
     points = [pyarrow.ipc.open_stream(rows).read_all().to_pylist() for rows in charts]
