@@ -24,6 +24,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, P
 from streamlit.testing.v1 import AppTest
 from truth import GOLD
 
+from dashboard import Spark
 from dashboard.ask import gold
 from local.home import free_port
 
@@ -578,7 +579,10 @@ def drawn(address: str) -> list[set[Drawn]]:
     finally:
         # The runner leaves the page there, of which a process that is started next would be made.
         sys.modules["__main__"] = main
-        # A session that is kept says goodbye when the tests end, for ten minutes, as its server is gone by then.
+        # A session that is open says goodbye when the tests end, for ten minutes, as its server is gone by then.
+        store = gold().store
+        if isinstance(store, Spark) and store._session:
+            store._session.stop()
         gold.clear()
     assert not running.exception
     charts = [chart.proto.datasets[0].data.data for chart in running.get("vega_lite_chart")]
