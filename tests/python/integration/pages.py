@@ -14,18 +14,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
-import pyarrow
 import requests
 from axe_playwright_python.sync_playwright import Axe
 from pipeline import PROJECT, Stack, wait_for
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, Response
-from streamlit.testing.v1 import AppTest
 from truth import GOLD
 
-from dashboard import Spark
-from dashboard.ask import gold
 from local.home import free_port
 
 # Milliseconds that something may take to be on a page.
@@ -551,7 +546,7 @@ class Truth:
         tables = self.values(page)
 
         def lines(table: str, *labels: str) -> set[Drawn]:
-            return {(row["Day"], label, float(row[label])) for row in tables[table] for label in labels}
+            return {(f"{row['Day']}", label, float(row[label])) for row in tables[table] for label in labels}
 
         match page:
             case "overview":
@@ -565,29 +560,6 @@ class Truth:
                 return [top, lines("Sales by day", "Sold")]
             case _:
                 counted = ("Due", "Executed", "Failed", "Cancelled")
-                return [{(row["Day"], float(sum(row[one] for one in counted))) for row in tables["Payments by day"]}]
-
-
-def drawn(address: str) -> list[set[Drawn]]:
-    """What the charts draw of a page by its address: Streamlit's own runner of pages has it before a browser does."""
-    parts = urlsplit(address)
-    running = AppTest.from_string(f"from dashboard.views.{parts.path or 'overview'} import page\npage()")
-    running.query_params.update(dict(parse_qsl(parts.query)))
-    main = sys.modules["__main__"]
-    try:
-        running.run(timeout=PATIENCE / 1000)
-    finally:
-        # The runner leaves the page there, of which a process that is started next would be made.
-        sys.modules["__main__"] = main
-        # A session that is open says goodbye when the tests end, for ten minutes, as its server is gone by then.
-        store = gold().store
-        if isinstance(store, Spark) and store._session:
-            store._session.stop()
-        gold.clear()
-    assert not running.exception
-    charts = [chart.proto.datasets[0].data.data for chart in running.get("vega_lite_chart")]
-    points = [pyarrow.ipc.open_stream(rows).read_all().to_pylist() for rows in charts]
-    return [
-        {tuple(value.date() if isinstance(value, datetime) else value for value in point.values()) for point in chart}
-        for chart in points
-    ]
+                return [
+                    {(f"{row['Day']}", float(sum(row[one] for one in counted))) for row in tables["Payments by day"]}
+                ]
