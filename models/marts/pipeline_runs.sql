@@ -14,11 +14,8 @@ changes as (
             '{{ base.bronze_table }}' as bronze_table,
             _cdc_error,
             coalesce(_cdc_unknown_fields, array()) as unknown_fields,
-            -- A delete has no row, and all fields are missing from what can't be read.
-            case
-                when _cdc_op in ('c', 'u', 'r') and _cdc_error is null then coalesce(_cdc_missing_fields, array())
-                else array()
-            end as missing_fields,
+            -- What can't be read may lack fields that its table has.
+            if(_cdc_error is null, coalesce(_cdc_missing_fields, array()), array()) as missing_fields,
             _cdc_committed_at,
             _ingested_at,
             _loaded_at

@@ -54,7 +54,8 @@ def lively(stack: Stack, after_the_demo: Round) -> None:
         connection.execute(f"truncate {tables}".encode())
     source.load_history(stack.database_url, seed=3, customers=80, days=60, until=datetime.now(UTC))
     stack.wait_until_captured()
-    stack.send("bank.public.customers", [(b'{"customer_id":1}', b"no JSON")])
+    spoiled = b'{"op":"u","after":{"created_at":"yesterday"},"source":{"lsn":1}}'
+    stack.send("bank.public.customers", [(b'{"customer_id":1}', spoiled)])
     stack.ingest()
     stack.dbt("build", "--resource-type", "model", "--resource-type", "snapshot")
 
