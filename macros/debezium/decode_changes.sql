@@ -2,9 +2,12 @@
 {% macro decode_changes(bronze, key) -%}
     {%- set columns = declared_columns() -%}
     {%- set key_fields = [key] if key is string else key -%}
+    {%- set keys = columns | selectattr('field', 'in', key_fields) | map(attribute='name') | list -%}
     {%- if not bronze_exists(bronze) -%}
         {{ no_changes(columns) }}
     {%- else -%}
+        {%- set new_messages = look_at_new_messages(bronze) -%}
+        {%- set share_keys = may_share_keys(bronze, new_messages) -%}
         with
 
         landed as (
@@ -38,6 +41,9 @@
                 {%- for column in columns %}
                 {{ decode_column(column, key_fields) }} as {{ column.name }},
                 {%- endfor %}
+                {%- if share_keys %}
+                {{ typed_row(columns, "from_json(_message.before, 'map<string, string>')", '_field_schemas') }} as _row_before,
+                {%- endif %}
                 {{ change_id() }} as _change_id,
                 _message.op as _cdc_op,
                 {{ change_lsn() }} as _cdc_lsn,
@@ -84,17 +90,9 @@
 
         ),
 
-        final as (
+        new_changes as (
 
-            select
-                {%- for column in columns %}
-                {{ column.name }},
-                {%- endfor %}
-                {%- for column in change_metadata() if column.name != '_loaded_at' %}
-                {{ column.name }},
-                {%- endfor %}
-                {{ loaded_at() }} as _loaded_at
-            from first_sightings
+            select * from first_sightings
             where
                 sighting = 1
                 -- Not before: the engine would read each message once more for a condition so far down.
@@ -105,9 +103,28 @@
                     from {{ this }} as known
                     where
                         known._cdc_change_id = first_sightings._cdc_change_id
-                        and {{ may_be_known(bronze) }}
+                        and {{ may_be_known(new_messages) }}
                 )
                 {%- endif %}
+
+        ),
+
+        {%- if share_keys %}
+
+        {{ changes_with_rows_left(columns, keys, 'new_changes') }},
+        {%- endif %}
+
+        final as (
+
+            select
+                {%- for column in columns %}
+                {{ column.name }},
+                {%- endfor %}
+                {%- for column in change_metadata() if column.name != '_loaded_at' %}
+                {{ column.name }},
+                {%- endfor %}
+                {{ loaded_at() }} as _loaded_at
+            from {{ 'changes_with_rows_left' if share_keys else 'new_changes' }}
 
         )
 
@@ -115,26 +132,38 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- What the new messages hold that decides which of the model's rows are read: a dict of `lowest_lsn`, their lowest place in the log, and
+    whether there are `deletes`. None where it isn't asked: on a first run, which reads none, and where nothing is new. -#}
+{% macro look_at_new_messages(bronze) -%}
+    {%- if not execute or model.resource_type == 'unit_test' or not is_incremental() or not has_news() -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {#- Nothing else of a message is read for it. #}
+    {%- set fields = {'op': 'string', 'source': 'struct<lsn: bigint, sequence: string>'} -%}
+    {%- set query -%}
+        select
+            min({{ change_lsn() }}) as lowest_lsn,
+            coalesce(max(_message.op = 'd'), false) as deletes
+        from (
+            select {{ payload_of('_value_read', fields) }} as _message
+            from (
+                select from_json(cast(value as string), '{{ json_schema(fields) }}') as _value_read
+                from {{ bronze }}
+                where ingested_at > {{ newest('_ingested_at') }}
+            )
+        )
+    {%- endset -%}
+    {%- set found = run_query(query).rows[0] -%}
+    {{ return({'lowest_lsn': found['lowest_lsn'], 'deletes': found['deletes']}) }}
+{%- endmacro %}
+
 {#- Condition on a change that is in the model's table: it may be one of the new messages'. What comes again has the same place in the
     log, so that only the files are read that reach there; what couldn't be decoded may have none. -#}
-{% macro may_be_known(bronze) -%}
-    {%- if not execute or model.resource_type == 'unit_test' or not has_news() -%}
+{% macro may_be_known(new_messages) -%}
+    {%- if new_messages is none -%}
         true
     {%- else -%}
-        {#- Nothing else of a message is read for it. #}
-        {%- set place = {'source': 'struct<lsn: bigint, sequence: string>'} -%}
-        {%- set query -%}
-            select min({{ change_lsn() }}) as lowest
-            from (
-                select {{ payload_of('_value_read', place) }} as _message
-                from (
-                    select from_json(cast(value as string), '{{ json_schema(place) }}') as _value_read
-                    from {{ bronze }}
-                    where ingested_at > {{ newest('_ingested_at') }}
-                )
-            )
-        {%- endset -%}
-        {%- set lowest = run_query(query).rows[0]['lowest'] -%}
+        {%- set lowest = new_messages.lowest_lsn -%}
         (known._cdc_error is not null{% if lowest is not none %} or known._cdc_lsn >= {{ lowest }}{% endif %})
     {%- endif -%}
 {%- endmacro %}

@@ -22,12 +22,12 @@ SHIFT = 500
 TABLES = ("letters", "payments")
 
 # `letters` tells no more of a deleted row than its key, and leaves large values out of an update that doesn't touch
-# them; `payments` has a key of two columns.
+# them; `payments` has a key of two columns, which two rows may share until the commit.
 DEFINITIONS = {
     "letters": "id bigint primary key, title text, body text, attachment bytea, pages int",
     "payments": """
         branch int, code text, amount numeric(12, 2), payee varchar(200), is_urgent boolean, due_date date,
-        paid_at timestamptz, primary key (branch, code)
+        paid_at timestamptz, primary key (branch, code) deferrable initially deferred
     """,
 }
 
@@ -220,6 +220,7 @@ class _Letters:
     """SQL on rows of `letters`."""
 
     name = "letters"
+    shares_keys = False
 
     def insert(self, key: int, pages: int) -> str:
         return f"insert into letters (id, pages) values ({key}, {pages})"
@@ -246,6 +247,7 @@ class _Payments:
     """SQL on rows of `payments`, whose key is a branch of ten places each and a code for the place."""
 
     name = "payments"
+    shares_keys = True
 
     def insert(self, key: int, amount: int) -> str:
         return f"insert into payments (branch, code, amount) values ({', '.join(self.key(key).values())}, {amount})"
@@ -355,7 +357,8 @@ class _Writer:
         taken = sorted(places)
         steps: list[tuple[int, Callable[[_Letters | _Payments, list[int], list[int]], list[str]], bool]] = [
             (6, self.insert, bool(free)),
-            (2, self.upsert, True),
+            # Postgres takes no deferrable key for ON CONFLICT.
+            (2, self.upsert, not rows.shares_keys),
             (7, self.update, bool(taken)),
             (1, self.touch, bool(taken)),
             (2, self.delete, bool(taken)),
@@ -365,6 +368,10 @@ class _Writer:
             (2, self.chain, bool(taken and len(free) > 1)),
             (2, self.swap, bool(len(taken) > 1 and free)),
             (1, self.shift, bool(taken)),
+            (2, self.slide, rows.shares_keys and bool(taken)),
+            (2, self.exchange, rows.shares_keys and len(taken) > 1),
+            (2, self.double, rows.shares_keys and bool(taken)),
+            (2, self.pass_through, rows.shares_keys and len(taken) > 1 and bool(free)),
         ]
         possible = [(weight, step) for weight, step, is_possible in steps if is_possible]
         (chosen,) = self.rng.choices([step for _, step in possible], [weight for weight, _ in possible])
@@ -463,3 +470,64 @@ class _Writer:
         self.places[rows.name].update(key + by for key in keys)
         moved = ", ".join(f"{name} = {value}" for name, value in rows.shift(by).items())
         return [f"update {rows.name} set {moved} where {rows.where(keys)}"]
+
+    def slide(self, rows: _Letters | _Payments, taken: list[int], free: list[int]) -> list[str]:
+        """Rows move to the next key by one statement, most of them to one that another row leaves by it."""
+        near = [key for key in taken if key < self.first + PLACES]
+        by = self.rng.choice([1, -1])
+        moved = [key for key in near if key + by in near or key + by in free]
+        # Those that would push against one that stays, or against the first or last place.
+        while blocked := [key for key in moved if key + by in taken and key + by not in moved]:
+            moved = [key for key in moved if key not in blocked]
+        if not moved:
+            return self.touch(rows, taken, free)
+        return [self.move_at_once(rows, {key: key + by for key in moved})]
+
+    def exchange(self, rows: _Letters | _Payments, taken: list[int], free: list[int]) -> list[str]:
+        """Two or three rows take each other's keys, by one statement or by one each."""
+        keys = self.rng.sample(taken, min(len(taken), self.rng.choice([2, 2, 3])))
+        moves = dict(zip(keys, keys[1:] + keys[:1], strict=True))
+        if self.rng.random() < 0.5:
+            return [self.move_at_once(rows, moves)]
+        # Of the two rows that then have a key, either may be the one that moves on.
+        return [self.move_one(rows, old, new) for old, new in moves.items()]
+
+    def double(self, rows: _Letters | _Payments, taken: list[int], free: list[int]) -> list[str]:
+        """A row with a key that another has, until one of the two is deleted, perhaps after changes of both."""
+        key = self.rng.choice(taken)
+        statements = [f"insert into {rows.name} {self.rows_of(rows, [key])}"]
+        if self.rng.random() < 0.3:
+            statements = [f"insert into {rows.name} select * from {rows.name} where {rows.where([key])}"]
+        if self.rng.random() < 0.4:
+            statements.append(f"update {rows.name} set {self.some_values(rows)} where {rows.where([key])}")
+        return [*statements, f"delete from {rows.name} where {self.one_of(rows, key)}"]
+
+    def pass_through(self, rows: _Letters | _Payments, taken: list[int], free: list[int]) -> list[str]:
+        """A row moves to a key that another has, and one of the two moves on."""
+        one, two = self.rng.sample(taken, 2)
+        new = self.rng.choice(free)
+        self.places[rows.name].discard(one)
+        self.places[rows.name].add(new)
+        return [self.move_one(rows, one, two), self.move_one(rows, two, new)]
+
+    def one_of(self, rows: _Letters | _Payments, key: int) -> str:
+        """Condition on one of the rows that have a key."""
+        chosen = self.rng.choice(["min", "max"])
+        return f"ctid = (select {chosen}(ctid) from {rows.name} where {rows.where([key])})"
+
+    def move_one(self, rows: _Letters | _Payments, old: int, new: int) -> str:
+        key = ", ".join(f"{name} = {value}" for name, value in rows.key(new).items())
+        return f"update {rows.name} set {key} where {self.one_of(rows, old)}"
+
+    def move_at_once(self, rows: _Letters | _Payments, moves: dict[int, int]) -> str:
+        """Rows move to other keys, all by one statement; the taken places change with them."""
+        self.places[rows.name].difference_update(moves)
+        self.places[rows.name].update(moves.values())
+        cases = [
+            f"{name} = case "
+            + " ".join(f"when {rows.where([old])} then {rows.key(new)[name]}" for old, new in moves.items())
+            + " end"
+            for name in rows.key(0)
+        ]
+        also = f", {self.some_values(rows)}" if self.rng.random() < 0.3 else ""
+        return f"update {rows.name} set {', '.join(cases)}{also} where {rows.where(list(moves))}"

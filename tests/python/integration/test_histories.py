@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from histories import plan
+from key_moves import TABLES as MOVED
 from lanes import lane
 from pipeline import Stack
 from redelivery import DELIVERED, Redelivery
@@ -23,7 +24,7 @@ ALONE = os.environ.get("HISTORY")
 
 @pytest.fixture(scope="module")
 def trial(stack: Stack, background: None) -> Iterator[Trial]:
-    with lane(stack, "histories", [LETTERS, PAYMENTS, DELIVERED]) as one:
+    with lane(stack, "histories", [LETTERS, PAYMENTS, DELIVERED, *MOVED]) as one:
         # Number 0 is nobody's: it has the rows that are there while a table is emptied.
         numbers = [int(ALONE)] if ALONE else list(range(1, COUNT + 1))
         trial = Trial(one, plan(SEED, ROUNDS), numbers)
@@ -34,6 +35,11 @@ def trial(stack: Stack, background: None) -> Iterator[Trial]:
 def test_silver_and_its_changes_are_what_happened_in_postgres(trial: Trial) -> None:
     print(trial.figures)
     assert not trial.differences, trial.report()
+
+
+def test_rows_that_move_to_keys_of_others_are_what_postgres_holds(trial: Trial) -> None:
+    wrong = trial.moves.differences()
+    assert not wrong, "\n".join(f"{case}: {text}" for case, text in wrong.items())
 
 
 def test_every_order_and_batching_of_kafka_ends_in_the_same_state(trial: Trial) -> None:

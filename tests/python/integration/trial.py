@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from histories import DEFINITIONS, SPAN, TABLES, Emptying, Part, Plan, Round, Transaction, emptying, history, script
+from key_moves import TABLES as MOVED
+from key_moves import KeyMoves
 from lanes import Lane, Table
 from truth import Rows
 
@@ -47,7 +49,9 @@ SESSIONS = 4
 # Every change of a row, as a trigger sees it, in the order of a row's changes: its lock holds the next one back. `kept`
 # are the columns that an update left as they were.
 AUDIT = """
-create table audit_{table} (sequence bigserial primary key, op text, tx_id bigint, kept text[], told {table});
+create table audit_{table} (
+    sequence bigserial primary key, op text, tx_id bigint, kept text[], told {table}, before {table}
+);
 
 create function audit_{table}() returns trigger language plpgsql as $$
 begin
@@ -56,17 +60,18 @@ begin
         return null;
     end if;
     if tg_op = 'DELETE' or tg_op = 'UPDATE' and ({old_key}) <> ({new_key}) then
-        insert into audit_{table} (op, tx_id, told) values ('d', pg_current_xact_id()::text::bigint, old);
+        insert into audit_{table} (op, tx_id, told, before) values ('d', pg_current_xact_id()::text::bigint, old, old);
     end if;
     if tg_op <> 'DELETE' then
-        insert into audit_{table} (op, tx_id, kept, told) values (
+        insert into audit_{table} (op, tx_id, kept, told, before) values (
             case when tg_op = 'UPDATE' and ({old_key}) = ({new_key}) then 'u' else 'c' end,
             pg_current_xact_id()::text::bigint,
             array(
                 select one.key from jsonb_each(to_jsonb(new)) as one
                 where tg_op = 'UPDATE' and one.value = to_jsonb(old) -> one.key
             ),
-            new
+            new,
+            case when tg_op = 'UPDATE' then old end
         );
     end if;
     return null;
@@ -120,6 +125,7 @@ class Trial:
         self.lane = lane
         self.plan = plan
         self.histories = {number: history(number, plan) for number in numbers}
+        self.moves = KeyMoves(lane)
         self.rng = random.Random(f"trial {plan.seed}")
         self.figures = Figures(histories=len(numbers))
         # Of the first round that had any.
@@ -157,6 +163,8 @@ class Trial:
         self.figures.seconds[name] += time.monotonic() - began
 
     def round(self, index: int, one: Round) -> None:
+        if index == 0:
+            self.moves.prepare()
         for place, part in enumerate(one.parts):
             with self.timed("Postgres"):
                 self.play([self.histories[number][index][place] for number in self.histories])
@@ -165,15 +173,26 @@ class Trial:
             if (index, place) == (0, 0):
                 self.capture()
             self.trouble(part)
+        if index < 2:
+            with self.timed("key moves"):
+                self.move_keys(index)
         with self.timed("capture"):
             self.lane.wait_until_captured()
         self.land(one.batches, all_over=one.loses_checkpoints)
         with self.timed("dbt"):
-            self.lane.build("run", "--select", *(f"+{table.staging}" for table in self.tables))
+            self.lane.build("run", "--select", *(f"+{table.staging}" for table in [*self.tables, *MOVED]))
         self.figures.runs += 1
         with self.timed("comparison"):
             self.differences = [found for table in self.tables for found in self.compare(table)]
         self.figures.differences = len(self.differences)
+
+    def move_keys(self, index: int) -> None:
+        """Play the cases of `key_moves`. Of one table's messages half are sent before the first run of dbt only."""
+        if index:
+            self.moves.begin_again()
+        self.moves.play()
+        self.lane.wait_until_captured()
+        self.moves.copy(whole=index > 0)
 
     def capture(self) -> None:
         """Let capture begin, and note what rows its snapshot must read."""
@@ -270,8 +289,10 @@ class Trial:
         """Where Silver is not what Postgres holds, or its changes are not those that there were."""
         silver, postgres = f"{self.lane.silver}.{table.staging}", self.lane.sql
         audit = postgres(
-            f"select sequence, op, tx_id, kept, {selected(table, '(told).')} from audit_{table.name} order by sequence"
+            f"select sequence, op, tx_id, kept, {selected(table, '(told).')}, to_jsonb(told) as row,"
+            f" to_jsonb(before) as before from audit_{table.name} order by sequence"
         )
+        audit = with_rows_left(table, audit)
         self.figures.changes = sum(self.changes(table) for table in TABLES)
         rows = differing_rows(
             by_key(table, postgres(f"select {selected(table)} from {table.name}")),
@@ -387,6 +408,26 @@ def differing_changes(table: Table, audit: Rows, base: Rows) -> dict[Key, str]:
             if wrong := wrong_values(table, change, row):
                 found[key] = f"{row['_cdc_op']} of transaction {row['_cdc_tx_id']} tells {wrong}"
     return found
+
+
+def with_rows_left(table: Table, audit: Rows) -> Rows:
+    """The audit, in which a delete that leaves another row with its key is an update to the row that is left."""
+    rows: dict[Key, Rows] = defaultdict(list)
+    told = []
+    for change in audit:
+        if change["op"] == "t":
+            rows.clear()
+        else:
+            having_key = rows[key_of(table, change)]
+            if change["op"] in "ud":
+                having_key.remove(next(row for row in having_key if row["row"] == change["before"]))
+            if change["op"] != "d":
+                having_key.append(change)
+            elif having_key:
+                left = {name: having_key[-1][name] for name in table.columns}
+                change = {**change, **left, "op": "u", "kept": None}
+        told.append(change)
+    return told
 
 
 def labels(changes: list[tuple[int, str, int]], emptied: list[tuple[int, int]]) -> list[str]:
