@@ -1,12 +1,25 @@
 {#- The source's columns that a model declares in its YAML: a list of {name, data_type, field, options}, without what the pipeline
-    adds. Of the calling model, or of the one that is named. -#}
+    adds, whose names no other column may have. Of the calling model, or of the one that is named. -#}
 {% macro declared_columns(of=none) -%}
     {%- set declared = [] -%}
     {%- set node = model -%}
     {%- if of is not none -%}
         {%- set node = graph.get('nodes', {}).values() | selectattr('name', 'equalto', of) | first | default(model, true) -%}
     {%- endif -%}
-    {%- for name, column in node.columns.items() if not name.startswith('_') and name != 'is_deleted' -%}
+    {%- set added = change_metadata() | map(attribute='name') | list -%}
+    {%- for name, column in node.columns.items() if name not in added or 'field' in column.config.meta -%}
+        {%- set problem = none -%}
+        {%- if name | lower in added + ['is_deleted'] or (name | lower).startswith('_cdc_') -%}
+            {%- set problem = name ~ " is a name of Silver's own" -%}
+        {%- elif declared | map(attribute='name') | map('lower') | select('equalto', name | lower) | list -%}
+            {%- set problem = name ~ ' is there twice, as Spark reads no difference between capitals and small letters' -%}
+        {%- endif -%}
+        {%- if problem -%}
+            {{ exceptions.raise_compiler_error(
+                node.name ~ ': ' ~ problem ~ '. Declare the column by another name, with the one it has in the bank: {name: bank_' ~ name
+                ~ ', config: {meta: {field: ' ~ column.config.meta.get('field', name) ~ '}}}'
+            ) }}
+        {%- endif -%}
         {%- do declared.append({
             'name': name,
             'data_type': column.data_type,
@@ -45,7 +58,7 @@
     nullif(
         array_compact(array(
             {%- for column in columns if is_toastable(column) %}
-            case when {{ is_unavailable('_message.after[' ~ quoted(column.field) ~ ']', column.data_type) }} then '{{ column.name }}' end,
+            case when {{ is_unavailable('_message.after[' ~ quoted(column.field) ~ ']', column.data_type) }} then {{ quoted(column.name) }} end,
             {%- endfor %}
             cast(null as string)
         )),
@@ -61,4 +74,15 @@
 {#- A name as a string literal. -#}
 {% macro quoted(name) -%}
     '{{ name | replace("'", "\\'") }}'
+{%- endmacro %}
+
+{#- Names, or columns with a name, in the form that SQL takes for nothing but a name, also where they are words of SQL: `name` in
+    backticks, and `literal`, the name as text. The pipeline's own columns begin with `_cdc_`, as no column of the bank's may. -#}
+{% macro as_identifiers(named) -%}
+    {%- set quoted_names = [] -%}
+    {%- for one in named -%}
+        {%- set identifier = '`' ~ (one if one is string else one.name) | replace('`', '``') ~ '`' -%}
+        {%- do quoted_names.append(identifier if one is string else dict(one, name=identifier, literal=quoted(one.name))) -%}
+    {%- endfor -%}
+    {{ return(quoted_names) }}
 {%- endmacro %}

@@ -1,8 +1,8 @@
 {#- The state that the newest changes leave each row in, deletes folded into is_deleted: one row per key that moved, in the columns that
     the base model declares. -#}
 {% macro current_state(changes, key) -%}
-    {%- set columns = declared_columns(of=changes.identifier) -%}
-    {%- set keys = [key] if key is string else key -%}
+    {%- set columns = as_identifiers(declared_columns(of=changes.identifier)) -%}
+    {%- set keys = as_identifiers([key] if key is string else key) -%}
     {%- set values = columns | rejectattr('name', 'in', keys) | list -%}
     {%- set rare = rarities(changes, keys) -%}
     {%- set metadata = ['_cdc_op', '_cdc_lsn', '_cdc_commit_lsn', '_cdc_committed_at', '_cdc_partition', '_cdc_offset', '_ingested_at'] -%}
@@ -46,8 +46,8 @@
             {{ key_columns(keys) }},
             max_by(
                 struct(_cdc_op, _cdc_lsn, _cdc_committed_at, _cdc_partition, _cdc_offset, _ingested_at), _cdc_place
-            ) as change,
-            max(_cdc_place).clock as clock
+            ) as _cdc_change,
+            max(_cdc_place).clock as _cdc_clock
             {#- What the row holds: a delete says nothing about it, and a large value left as it was is in an earlier change. #}
             {%- for column in values %},
             max_by(struct({{ column.name }} as value, {{ lacks(column) }} as is_unknown), _cdc_place) filter (
@@ -82,20 +82,20 @@
             newest.{{ column.name }}.value as {{ column.name }},
             {%- endif %}
             {%- endfor %}
-            newest.change._cdc_op = 'd' as is_deleted,
-            newest.change._cdc_op,
-            newest.change._cdc_lsn,
+            newest._cdc_change._cdc_op = 'd' as is_deleted,
+            newest._cdc_change._cdc_op,
+            newest._cdc_change._cdc_lsn,
             {%- if is_incremental() %}
-            greatest(newest.clock._cdc_commit_lsn, existing._cdc_commit_lsn) as _cdc_commit_lsn,
+            greatest(newest._cdc_clock._cdc_commit_lsn, existing._cdc_commit_lsn) as _cdc_commit_lsn,
             {%- else %}
-            newest.clock._cdc_commit_lsn,
+            newest._cdc_clock._cdc_commit_lsn,
             {%- endif %}
-            newest.change._cdc_committed_at,
-            newest.change._cdc_partition,
-            newest.change._cdc_offset,
-            newest.change._ingested_at,
+            newest._cdc_change._cdc_committed_at,
+            newest._cdc_change._cdc_partition,
+            newest._cdc_change._cdc_offset,
+            newest._cdc_change._ingested_at,
             {{ unknown_values(values, keys) }} as _cdc_unavailable,
-            true as has_moved
+            true as _cdc_has_moved
         from newest
         {%- if is_incremental() %}
         left join existing on {{ same_key(keys, 'newest', 'existing') }}
@@ -103,10 +103,10 @@
         where
             existing.{{ keys[0] }} is null
             or case
-                when newest.change._cdc_partition = existing._cdc_partition
-                    then struct(newest.change._ingested_at, newest.change._cdc_offset)
+                when newest._cdc_change._cdc_partition = existing._cdc_partition
+                    then struct(newest._cdc_change._ingested_at, newest._cdc_change._cdc_offset)
                         >= struct(existing._ingested_at, existing._cdc_offset)
-                else newest.clock >= struct(existing._cdc_commit_lsn, existing._cdc_lsn)
+                else newest._cdc_clock >= struct(existing._cdc_commit_lsn, existing._cdc_lsn)
             end
         {%- endif %}
 
@@ -132,7 +132,7 @@
             existing.{{ name }},
             {%- endfor %}
             existing._cdc_unavailable,
-            false as has_moved
+            false as _cdc_has_moved
         from existing
         left anti join moved on {{ same_key(keys, 'existing', 'moved') }}
         where not existing.is_deleted
@@ -145,9 +145,9 @@
         select
             in_question.*,
             array_max(transform(
-                filter(resets.resets, reset -> {{ is_older_than_reset() }}),
+                filter(resets._cdc_resets, reset -> {{ is_older_than_reset() }}),
                 reset -> struct({% for name in ['_cdc_lsn'] + metadata | reject('equalto', '_cdc_lsn') | list %}reset.{{ name }}{{ ', ' if not loop.last }}{% endfor %})
-            )) as reset
+            )) as _cdc_ended_by
         from in_question
         cross join resets
 
@@ -159,16 +159,16 @@
             {%- for column in columns %}
             {{ column.name }},
             {%- endfor %}
-            is_deleted or reset is not null as is_deleted,
+            is_deleted or _cdc_ended_by is not null as is_deleted,
             {%- for name in metadata %}
-            if(reset is null, {{ name }}, reset.{{ name }}) as {{ name }},
+            if(_cdc_ended_by is null, {{ name }}, _cdc_ended_by.{{ name }}) as {{ name }},
             {%- endfor %}
             _cdc_unavailable,
             {{ loaded_at() }} as _loaded_at
         from judged
         where
-            has_moved
-            or reset is not null
+            _cdc_has_moved
+            or _cdc_ended_by is not null
 
     )
 
@@ -259,7 +259,7 @@
 
 {#- Names of the columns that hold whole numbers. -#}
 {% macro numeric_columns(changes) -%}
-    {{ return(declared_columns(of=changes.identifier)
+    {{ return(as_identifiers(declared_columns(of=changes.identifier))
         | selectattr('data_type', 'in', ['tinyint', 'smallint', 'int', 'bigint']) | map(attribute='name') | list) }}
 {%- endmacro %}
 
@@ -324,7 +324,7 @@
 {#- Condition on a change: it leaves out this column's value, which is large and was left as it was. -#}
 {% macro lacks(column, relation='') -%}
     {%- if is_toastable(column) -%}
-        (array_contains({{ relation }}_cdc_unavailable, '{{ column.name }}') is true)
+        (array_contains({{ relation }}_cdc_unavailable, {{ column.literal }}) is true)
     {%- else -%}
         false
     {%- endif -%}
@@ -337,12 +337,12 @@
             {%- for column in values if is_toastable(column) %}
             case
                 when newest.{{ column.name }} is not null
-                    then if(newest.{{ column.name }}.is_unknown, '{{ column.name }}', null)
+                    then if(newest.{{ column.name }}.is_unknown, {{ column.literal }}, null)
                 {%- if is_incremental() %}
                 when existing.{{ keys[0] }} is not null
-                    then if({{ lacks(column, 'existing.') }}, '{{ column.name }}', null)
+                    then if({{ lacks(column, 'existing.') }}, {{ column.literal }}, null)
                 {%- endif %}
-                when newest.change._cdc_op <> 'd' then '{{ column.name }}'
+                when newest._cdc_change._cdc_op <> 'd' then {{ column.literal }}
             end,
             {%- endfor %}
             cast(null as string)
@@ -449,9 +449,9 @@
         select
             chains._cdc_change_id,
             {%- for column in large_values %}
-            any_value(told.{{ column.name }}) filter (where chains.column_name = '{{ column.name }}') as {{ column.name }},
+            any_value(told.{{ column.name }}) filter (where chains.column_name = {{ column.literal }}) as {{ column.name }},
             {%- endfor %}
-            collect_set(chains.column_name) as column_names
+            collect_set(chains.column_name) as _cdc_column_names
         from chains
         inner join all_changes as told on chains.telling._cdc_change_id = told._cdc_change_id
         where not chains.telling.is_rename
@@ -464,7 +464,7 @@
         select
             {%- for column in columns %}
             {%- if column in large_values %}
-            if(array_contains(carried.column_names, '{{ column.name }}'), carried.{{ column.name }}, new_changes.{{ column.name }})
+            if(array_contains(carried._cdc_column_names, {{ column.literal }}), carried.{{ column.name }}, new_changes.{{ column.name }})
                 as {{ column.name }},
             {%- else %}
             new_changes.{{ column.name }},
@@ -474,9 +474,9 @@
             new_changes.{{ name }},
             {%- endfor %}
             if(
-                carried.column_names is null,
+                carried._cdc_column_names is null,
                 new_changes._cdc_unavailable,
-                nullif(array_except(new_changes._cdc_unavailable, carried.column_names), array())
+                nullif(array_except(new_changes._cdc_unavailable, carried._cdc_column_names), array())
             ) as _cdc_unavailable
         from {{ new_changes }} as new_changes
         left join carried on new_changes._cdc_change_id = carried._cdc_change_id

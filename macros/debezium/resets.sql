@@ -37,7 +37,7 @@
                 all_changes._cdc_offset,
                 all_changes._ingested_at,
                 {{ 'snapshot_starts.starts' if has_new else 'cast(null as map<int, struct<_ingested_at: timestamp, _cdc_offset: bigint>>) as starts' }}
-            )) as resets
+            )) as _cdc_resets
         from all_changes
         {%- if has_new %}
         left join snapshot_starts
