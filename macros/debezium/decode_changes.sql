@@ -2,7 +2,8 @@
 {% macro decode_changes(bronze, key) -%}
     {%- set columns = declared_columns() -%}
     {%- set key_fields = [key] if key is string else key -%}
-    {%- set keys = columns | selectattr('field', 'in', key_fields) | map(attribute='name') | list -%}
+    {%- set identified_columns = as_identifiers(columns) -%}
+    {%- set keys = identified_columns | selectattr('field', 'in', key_fields) | map(attribute='name') | list -%}
     {%- if not bronze_exists(bronze) -%}
         {{ no_changes(columns) }}
     {%- else -%}
@@ -21,7 +22,7 @@
 
         parsed as (
 
-            {{ parsed_messages('landed', key_fields) }}
+            {{ parsed_messages('landed') }}
 
         ),
 
@@ -39,10 +40,10 @@
 
             select
                 {%- for column in columns %}
-                {{ decode_column(column, key_fields) }} as {{ column.name }},
+                {{ decode_column(column, key_fields) }} as _value_{{ loop.index0 }},
                 {%- endfor %}
                 {%- if share_keys %}
-                {{ typed_row(columns, "from_json(_message.before, 'map<string, string>')", '_field_schemas') }} as _row_before,
+                {{ typed_row(identified_columns, "from_json(_message.before, 'map<string, string>')", '_field_schemas') }} as _cdc_row_before,
                 {%- endif %}
                 {{ change_id() }} as _change_id,
                 _message.op as _cdc_op,
@@ -92,7 +93,19 @@
 
         new_changes as (
 
-            select * from first_sightings
+            select
+                {%- for column in identified_columns %}
+                _value_{{ loop.index0 }} as {{ column.name }},
+                {%- endfor %}
+                {%- for column in change_metadata() if column.name != '_loaded_at' %}
+                {{ column.name }},
+                {%- endfor %}
+                {%- if share_keys %}
+                _cdc_row_before,
+                _record as _cdc_record,
+                {%- endif %}
+                {{ loaded_at() }} as _loaded_at
+            from first_sightings
             where
                 sighting = 1
                 -- Not before: the engine would read each message once more for a condition so far down.
@@ -111,19 +124,15 @@
 
         {%- if share_keys %}
 
-        {{ changes_with_rows_left(columns, keys, 'new_changes') }},
+        {{ changes_with_rows_left(identified_columns, keys, 'new_changes') }},
         {%- endif %}
 
         final as (
 
             select
-                {%- for column in columns %}
-                {{ column.name }},
+                {%- for column in identified_columns + change_metadata() %}
+                {{ column.name }}{{ ',' if not loop.last }}
                 {%- endfor %}
-                {%- for column in change_metadata() if column.name != '_loaded_at' %}
-                {{ column.name }},
-                {%- endfor %}
-                {{ loaded_at() }} as _loaded_at
             from {{ 'changes_with_rows_left' if share_keys else 'new_changes' }}
 
         )
@@ -184,7 +193,7 @@
 {#- A column's value as Debezium wrote it: text, also for a number. Of a delete, only the key can be believed. -#}
 {% macro raw_value(column, key_fields) -%}
     {%- if column.field in key_fields -%}
-        _message_key.`{{ column.field }}`
+        _message_key[{{ quoted(column.field) }}]
     {%- else -%}
         _message.after[{{ quoted(column.field) }}]
     {%- endif -%}
@@ -198,24 +207,46 @@
         when _message.op is null then 'not a Debezium envelope'
         when _message.op not in ('c', 'u', 'd', 'r', 't') then concat('unknown operation ', left(_message.op, 20))
         {%- for field in key_fields %}
-        when _message.op <> 't' and _message_key.`{{ field }}` is null then 'no key {{ field }}'
+        when _message.op <> 't' and _message_key[{{ quoted(field) }}] is null then {{ quoted('no key ' ~ field) }}
         {%- endfor %}
         when _message.op in ('c', 'u', 'r') and _message.after is null then 'no row after the change'
         when _cdc_lsn is null then 'no position in the log (source.lsn)'
+        when _unavailable_value <> '{{ var('debezium_unavailable_value_in_header') }}'
+            then concat('the connector writes ', left(_unavailable_value, 50), ' for a value left out, which dbt_project.yml doesn\'t know')
         {%- for column in columns %}
         when
             {{ raw_value(column, key_fields) }} is not null
-            and {{ column.name }} is null
-            {%- if is_toastable(column) %}
+            and _value_{{ loop.index0 }} is null
+            {%- if is_toastable(column) and column.field not in key_fields %}
             and not {{ is_unavailable(raw_value(column, key_fields), column.data_type) }}
             {%- endif %}
-            then '{{ column.field }} can\'t be read as {{ column.data_type }}'
+            then {{ quoted(column.field ~ " can't be read as " ~ column.data_type) }}
+        {%- if column.field in key_fields %}
+        when {{ disagrees(column, '_value_' ~ loop.index0) }}
+            then concat(
+                {{ quoted('the key says ' ~ column.field ~ ' ') }}, left({{ raw_value(column, key_fields) }}, 50),
+                ', the row ', coalesce(left(_message.after[{{ quoted(column.field) }}], 50), 'NULL')
+            )
+        {%- endif %}
         {%- if may_hide_unavailable(column.data_type) %}
         when _message.op = 'u' and _message.before is null and {{ raw_value(column, key_fields) }} is null
-            then '{{ column.field }} is NULL or was left out as it is large; only REPLICA IDENTITY FULL tells'
+            then {{ quoted(column.field ~ ' is NULL or was left out as it is large; only REPLICA IDENTITY FULL tells') }}
         {%- endif %}
         {%- endfor %}
     end
+{%- endmacro %}
+
+{#- Condition that the row a message tells has another value of a key column than the message's key: they differ as text, and are not one
+    value that was written in two ways. A row that doesn't have the field, or left it out, says nothing about it. -#}
+{% macro disagrees(column, value) -%}
+    {%- set in_row = '_message.after[' ~ quoted(column.field) ~ ']' -%}
+    _message.op in ('c', 'u', 'r')
+    and not _message_key[{{ quoted(column.field) }}] <=> {{ in_row }}
+    and map_contains_key(_message.after, {{ quoted(column.field) }})
+    and not {{ value }} <=> {{ decode_column(column, []) }}
+    {%- if is_toastable(column) %}
+    and not {{ is_unavailable(in_row, column.data_type) }}
+    {%- endif %}
 {%- endmacro %}
 
 {#- The declared fields as an array. -#}
@@ -225,7 +256,7 @@
 
 {#- A base model that has nothing to decode yet: no rows, in the columns it will have. -#}
 {% macro no_changes(columns) -%}
-    {%- set all_columns = columns + change_metadata() -%}
+    {%- set all_columns = as_identifiers(columns + change_metadata()) -%}
     select
         {%- for column in all_columns %}
         cast(null as {{ column.data_type }}) as {{ column.name }}{{ ',' if not loop.last }}

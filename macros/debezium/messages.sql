@@ -1,6 +1,6 @@
 {#- A Bronze table's messages, tombstones left out, with Debezium's envelope taken apart: one row each, in columns that begin with `_`. A
     message may bring its schema (JsonConverter's `schemas.enable`), and what it holds is then in `payload`. -#}
-{% macro parsed_messages(bronze, key_fields=[]) -%}
+{% macro parsed_messages(bronze) -%}
     {%- set envelope = {
         'op': 'string',
         'before': 'string',
@@ -9,20 +9,17 @@
         'status': 'string',
         'ts_ms': 'string',
     } -%}
-    {%- set key = {'serverName': 'string'} -%}
-    {%- for field in key_fields -%}
-        {%- do key.update({field: 'string'}) -%}
-    {%- endfor -%}
     select
         *,
-        {{ payload_of('_key_read', key) }} as _message_key,
+        if(_key_has_schema, from_json(_key_read['payload'], 'map<string, string>'), _key_read) as _message_key,
         {{ payload_of('_value_read', envelope) }} as _message,
         -- The same key is the same text, with its schema or without.
-        if(_key_read.payload is null, _key_json, get_json_object(_key_json, '$.payload')) as _key_text
+        if(_key_has_schema, get_json_object(_key_json, '$.payload'), _key_json) as _key_text
     from (
         select
             *,
-            from_json(_key_json, '{{ json_schema(key) }}') as _key_read,
+            -- A column of the key may be called `payload`, too.
+            coalesce(size(_key_read) = 2 and startswith(_key_read['schema'], '{') and startswith(_key_read['payload'], '{'), false) as _key_has_schema,
             -- What from_json can't read to its end it calls malformed; without that column it would give the half it read.
             from_json(
                 _value_json,
@@ -35,7 +32,10 @@
                 partition as _partition,
                 offset as _offset,
                 ingested_at as _ingested_at,
+                -- What the connector writes for a value that is left out, where it says so.
+                cast(filter(headers, header -> header.key = 'unavailable.value.placeholder')[0].value as string) as _unavailable_value,
                 try_validate_utf8(cast(key as string)) as _key_json,
+                from_json(try_validate_utf8(cast(key as string)), 'map<string, string>') as _key_read,
                 try_validate_utf8(cast(value as string)) as _value_json
             from {{ bronze }}
             -- A tombstone only tells Kafka to forget the key. It is not a change.
@@ -70,7 +70,7 @@
     and _message.source is null
     and coalesce(
         _message.status in ('BEGIN', 'END') and _key_text is not null,
-        _message.ts_ms is not null and _message_key.servername is not null,
+        _message.ts_ms is not null and _message_key['serverName'] is not null,
         false
     )
 {%- endmacro %}

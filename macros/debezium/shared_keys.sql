@@ -88,7 +88,7 @@
 {%- endmacro %}
 
 {#- CTEs that end in `changes_with_rows_left`: the new changes of a CTE, in which a delete that leaves another row with its key is an update to
-    that row. The CTE has the model's columns, `_row_before` (the row before the change, typed) and `_record` (the message). -#}
+    that row. The CTE has the model's columns, `_cdc_row_before` (the row before the change, typed) and `_cdc_record` (the message). -#}
 {% macro changes_with_rows_left(columns, keys, new_changes) -%}
     {%- set row = columns | map(attribute='name') | join(', ') -%}
     {%- set told = '_cdc_change_id, _cdc_lsn, _cdc_commit_lsn, _cdc_tx_id, _cdc_partition, _cdc_offset, _cdc_reset, _cdc_unavailable, '
@@ -99,8 +99,8 @@
             {{ row }},
             {{ told }},
             _cdc_op,
-            _row_before,
-            true as is_new
+            _cdc_row_before,
+            true as _cdc_is_new
         from {{ new_changes }}
         {%- if is_incremental() %}
 
@@ -112,8 +112,8 @@
             -- What was told as an update to the row that is left was a delete.
             if(_cdc_message is null, _cdc_op, 'd') as _cdc_op,
             {{ typed_row(columns, "from_json(_cdc_before, 'map<string, string>')", "cast(null as map<string, struct<name: string, scale: string>>)") }}
-                as _row_before,
-            false as is_new
+                as _cdc_row_before,
+            false as _cdc_is_new
         from {{ this }}
         {%- endif %}
 
@@ -126,7 +126,7 @@
         group by {{ key_columns(keys) }}, _cdc_tx_id
         having
             max(_cdc_op = 'c')
-            and max(_cdc_op = 'd' and is_new)
+            and max(_cdc_op = 'd' and _cdc_is_new)
 
     ),
 
@@ -135,7 +135,7 @@
 
         select
             known_changes.*,
-            0 as step
+            0 as _cdc_step
         from known_changes
         left semi join shared_keys on {{ same_key(keys, 'known_changes', 'shared_keys') }}
         where known_changes._cdc_error is null
@@ -150,9 +150,9 @@
             known_changes.{{ name }},
             {%- endfor %}
             known_changes._cdc_reset as _cdc_op,
-            known_changes._row_before,
-            known_changes.is_new,
-            1 as step
+            known_changes._cdc_row_before,
+            known_changes._cdc_is_new,
+            1 as _cdc_step
         from known_changes
         cross join shared_keys
         where known_changes._cdc_reset is not null
@@ -170,13 +170,13 @@
         select
             array_sort(array_agg(struct(
                 _cdc_place,
-                step,
+                _cdc_step,
                 _cdc_op,
                 _cdc_lsn,
                 _cdc_change_id,
                 _cdc_unavailable,
                 struct({{ row }}) as whole_row,
-                _row_before
+                _cdc_row_before
             ))) as changes
         from places
         group by {{ key_columns(keys) }}
@@ -221,12 +221,12 @@
             {%- for column in columns %}
             if(rows_left.change_id is null, new_changes.{{ column.name }}, rows_left.whole_row.{{ column.name }}) as {{ column.name }},
             {%- endfor %}
-            {%- for column in change_metadata() if column.name not in ('_cdc_op', '_cdc_unavailable', '_cdc_message', '_loaded_at') %}
+            {%- for column in change_metadata() if column.name not in ('_cdc_op', '_cdc_unavailable', '_cdc_message') %}
             new_changes.{{ column.name }},
             {%- endfor %}
             if(rows_left.change_id is null, new_changes._cdc_op, 'u') as _cdc_op,
             if(rows_left.change_id is null, new_changes._cdc_unavailable, rows_left.unavailable) as _cdc_unavailable,
-            if(rows_left.change_id is null, new_changes._cdc_message, new_changes._record) as _cdc_message
+            if(rows_left.change_id is null, new_changes._cdc_message, new_changes._cdc_record) as _cdc_message
         from {{ new_changes }} as new_changes
         left join rows_left on new_changes._cdc_change_id = rows_left.change_id
 
@@ -236,7 +236,7 @@
 {#- The rows that have a key after a change, of those that had it before: an array of their newest changes, oldest first. An update or a delete
     tells by the row before it which of them it is about. Where it can't tell, as under the default replica identity, there is one. -#}
 {% macro rows_having_key(rows, change) -%}
-    {%- set place = 'array_position(transform(' ~ rows ~ ', one -> one.whole_row <=> ' ~ change ~ '._row_before), true)' -%}
+    {%- set place = 'array_position(transform(' ~ rows ~ ', one -> one.whole_row <=> ' ~ change ~ '._cdc_row_before), true)' -%}
     {%- set others = 'filter(' ~ rows ~ ', (one, index) -> ' ~ place ~ ' > 0 and index + 1 <> ' ~ place ~ ')' -%}
     case {{ change }}._cdc_op
         when 'c' then concat({{ rows }}, array({{ change }}))

@@ -25,36 +25,50 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Whether a message holds, in place of a value, Debezium's word for a large one that an update left as it was. -#}
+{#- Whether a message holds, in place of a value, the connector's word for a large one that an update left as it was: the word that its
+    header names, and without a header the one that Debezium has by default. What a snapshot read is never left out. -#}
 {% macro is_unavailable(raw, data_type) -%}
-    {%- set type = data_type | lower | replace(' ', '') -%}
-    {%- set placeholder = var('debezium_unavailable_value') -%}
-    {%- set base64 = "base64(cast('" ~ placeholder ~ "' as binary))" -%}
-    {%- if type == 'string' -%}
-        {#- The second is an hstore. -#}
-        coalesce({{ raw }} in ('{{ placeholder }}', '{"{{ placeholder }}":"{{ placeholder }}"}'), false)
-    {%- elif type.startswith('decimal(') -%}
-        coalesce({{ raw }} = '{{ placeholder }}', false)
-    {%- elif type == 'binary' -%}
-        {#- The first where binary.handling.mode is hex. -#}
-        coalesce({{ raw }} in ('{{ placeholder }}', {{ base64 }}), false)
-    {%- elif type == 'array<string>' -%}
-        {#- The second is an array of uuid: Java's nameUUIDFromBytes, an MD5 with version and variant set. -#}
-        {%- set md5 = local_md5(placeholder) -%}
-        {%- set variant = '89ab'[md5[16] | int(base=16) % 4] -%}
-        {%- set uuid = [md5[:8], md5[8:12], '3' ~ md5[13:16], variant ~ md5[17:20], md5[20:]] | join('-') -%}
-        coalesce({{ raw }} in ('["{{ placeholder }}"]', '["{{ uuid }}"]'), false)
-    {%- elif type == 'array<binary>' -%}
-        coalesce({{ raw }} in ('["{{ placeholder }}"]', concat('["', {{ base64 }}, '"]')), false)
-    {%- elif type in ('array<int>', 'array<bigint>', 'array<date>') -%}
-        {#- The numbers of its letters, also for dates where they are numbers. -#}
+    {%- set in_header = forms_of_unavailable(var('debezium_unavailable_value_in_header'), data_type) -%}
+    {%- set by_default = forms_of_unavailable(var('debezium_unavailable_value'), data_type) -%}
+    {%- if not by_default -%}
+        false
+    {%- else -%}
         coalesce(
-            {{ raw }} = concat('[', array_join(transform(split('{{ placeholder }}', ''), letter -> ascii(letter)), ','), ']'),
+            if(
+                _unavailable_value is null,
+                _message.op <> 'r' and {{ raw }} in ({{ by_default | join(', ') }}),
+                {{ raw }} in ({{ in_header | join(', ') }})
+            ),
             false
         )
-    {%- else -%}
-        false
     {%- endif -%}
+{%- endmacro %}
+
+{#- What Debezium makes of its word for a value left out in a column of this type: a list of texts, as SQL writes them. -#}
+{% macro forms_of_unavailable(word, data_type) -%}
+    {%- set type = data_type | lower | replace(' ', '') -%}
+    {%- set base64 = "base64(cast('" ~ word ~ "' as binary))" -%}
+    {%- if type == 'string' -%}
+        {#- The second is an hstore. -#}
+        {{ return(["'" ~ word ~ "'", "'{\"" ~ word ~ "\":\"" ~ word ~ "\"}'"]) }}
+    {%- elif type.startswith('decimal(') -%}
+        {{ return(["'" ~ word ~ "'"]) }}
+    {%- elif type == 'binary' -%}
+        {#- The first where binary.handling.mode is hex. -#}
+        {{ return(["'" ~ word ~ "'", base64]) }}
+    {%- elif type == 'array<string>' -%}
+        {#- The second is an array of uuid: Java's nameUUIDFromBytes, an MD5 with version and variant set. -#}
+        {%- set md5 = local_md5(word) -%}
+        {%- set variant = '89ab'[md5[16] | int(base=16) % 4] -%}
+        {%- set uuid = [md5[:8], md5[8:12], '3' ~ md5[13:16], variant ~ md5[17:20], md5[20:]] | join('-') -%}
+        {{ return(["'[\"" ~ word ~ "\"]'", "'[\"" ~ uuid ~ "\"]'"]) }}
+    {%- elif type == 'array<binary>' -%}
+        {{ return(["'[\"" ~ word ~ "\"]'", "concat('[\"', " ~ base64 ~ ", '\"]')"]) }}
+    {%- elif type in ('array<int>', 'array<bigint>', 'array<date>') -%}
+        {#- The numbers of its letters, also for dates where they are numbers. -#}
+        {{ return(["concat('[', array_join(transform(split('" ~ word ~ "', ''), letter -> ascii(letter)), ','), ']')"]) }}
+    {%- endif -%}
+    {{ return([]) }}
 {%- endmacro %}
 
 {#- Whether, in a column of this type, Debezium writes NULL in place of a large value that an update left as it was. -#}
@@ -200,18 +214,17 @@
 
 {#- Text as it is, unless the schema tells that it is the code of something else; a time of day as isostring writes it. -#}
 {% macro decode_string(raw, logical_type, options) -%}
-    {%- set text = "nullif(" ~ raw ~ ", '" ~ var('debezium_unavailable_value') ~ "')" -%}
     {%- set unit = options.get('unit') -%}
     case
         {%- if unit %}
         when {{ logical_type }} is null and {{ raw }} rlike '^[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?Z$' then {{ raw }}
         {%- else %}
-        when {{ logical_type }} is null then {{ text }}
+        when {{ logical_type }} is null then {{ raw }}
         {%- endif %}
         when
             {{ logical_type }} rlike '^([a-z0-9]+|io[.]debezium[.](data[.].+|time[.](Zoned|Iso|Interval).*))$'
             and {{ logical_type }} not in ('bytes', 'io.debezium.data.Bits', 'io.debezium.data.VariableScaleDecimal')
-            then {{ text }}
+            then {{ raw }}
         else transform({{ micros_of(raw, logical_type, 'Time', unit) }}, micros -> {{ time_of_day('micros') }})[0]
     end
 {%- endmacro %}

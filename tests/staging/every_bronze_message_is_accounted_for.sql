@@ -45,7 +45,8 @@ messages as (
         cast(null as string) as topic,
         cast(null as timestamp) as _ingested_at,
         cast(null as binary) as message_key,
-        cast(null as binary) as message_value
+        cast(null as binary) as message_value,
+        cast(null as array<struct<key: string, value: binary>>) as headers
     where false
     {%- for base in base_models() if bronze_exists(base.bronze) %}
 
@@ -58,7 +59,8 @@ messages as (
             topic,
             ingested_at as _ingested_at,
             key as message_key,
-            value as message_value
+            value as message_value,
+            headers
         from {{ base.bronze }}
         where value is not null
     {%- endfor %}
@@ -74,7 +76,8 @@ not_in_silver as (
         messages._cdc_offset as offset,  -- noqa: RF04
         messages._ingested_at as ingested_at,
         messages.message_key as key,  -- noqa: RF04
-        messages.message_value as value  -- noqa: RF04
+        messages.message_value as value,  -- noqa: RF04
+        messages.headers
     from messages
     inner join known_until
         on
