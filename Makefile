@@ -15,7 +15,7 @@ INSTALLED := .venv/.installed
 STACK := $(or $(INSIGHTS_HOME),.local)/env
 WITH_STACK := [ ! -f $(STACK) ] || . $(STACK);
 
-.PHONY: help setup demo up down status logs simulate ingest build optimize reconcile dashboard queries docs bi bundle-check lint types test parity fuzz bench lock
+.PHONY: help setup demo up down status logs simulate ingest build optimize reconcile resnapshot dashboard queries docs bi bundle-check lint types test parity fuzz bench lock
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
@@ -62,6 +62,9 @@ optimize: setup ## small files together, rows in the order of their keys; now an
 
 reconcile: setup ## is Silver and Gold what the bank says? After ingest and build; LSN=0/1A2B3C to wait for
 	@$(WITH_STACK) $(BIN)/python -m reconcile $(if $(LSN),--lsn $(LSN))
+
+resnapshot: setup ## a table again from the bank, while all runs: TABLE=transactions; some of it: KEYS=1,2,3 or WHERE="amount > 5"
+	@$(WITH_STACK) $(BIN)/python -m source resnapshot "$$TABLE" $${KEYS:+--keys "$$KEYS"} $${WHERE:+--where "$$WHERE"}
 
 dashboard: setup ## Gold in the browser, until Ctrl-C: PORT=8501
 	@$(WITH_STACK) $(BIN)/python -m dashboard serve --port $(PORT)

@@ -8,9 +8,9 @@ columns as for numbers, and numbers with gaps fill the ranges evenly.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 
@@ -203,13 +203,7 @@ def compare(comparison: Comparison, limit: int) -> Result:
     if not differing:
         return Result(comparison, in_bank, here)
 
-    looked_into, so_far = differing[:1], rows[differing[0]]
-    for name in differing[1:]:
-        so_far += rows[name]
-        if so_far > LOOKED_INTO:
-            break
-        looked_into.append(name)
-
+    looked_into = next(_in_parts(differing, rows))
     kinds = _kinds(*(_row_digests(side, keys, looked_into) for side in (comparison.bank, comparison.lake)))
     in_order = sorted(kinds.items(), key=lambda item: _by_number(item[0]))
     differences = [Difference(key, kind) for key, kind in in_order]
@@ -221,6 +215,32 @@ def compare(comparison: Comparison, limit: int) -> Result:
         differences=tuple(_with_columns(comparison, differences[:limit])),
         is_complete=len(looked_into) == len(differing),
     )
+
+
+def surplus(comparison: Comparison) -> Iterator[list[Key]]:
+    """The keys that only Silver or Gold has, all of them, some at a time; the rows' other values are not looked at."""
+    keys = comparison.keys
+    sides = [side and replace(side, texts=side.texts[:keys]) for side in (comparison.bank, comparison.lake)]
+    expected, actual = (_checksums(side, keys) for side in sides)
+    differing = sorted(name for name in actual if expected.get(name) != actual[name])
+    for part in _in_parts(differing, {name: count for name, (count, _) in actual.items()}):
+        in_bank, here = ({key for key, _ in _row_digests(side, keys, part)} for side in sides)
+        if here - in_bank:
+            yield sorted(here - in_bank, key=_by_number)
+
+
+def _in_parts(names: Sequence[str], rows: Mapping[str, int]) -> Iterator[list[str]]:
+    """Ranges by their names, in parts of LOOKED_INTO rows at the most, or of one range."""
+    part: list[str] = []
+    so_far = 0
+    for name in names:
+        so_far += rows[name]
+        if part and so_far > LOOKED_INTO:
+            yield part
+            part, so_far = [], rows[name]
+        part.append(name)
+    if part:
+        yield part
 
 
 def _hashed(side: Side, keys: int) -> str:
