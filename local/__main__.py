@@ -52,7 +52,9 @@ def start(home: Home) -> None:
         environment = up(home, progress.update)
         progress.update("opening the bank")
         open_bank(home, environment["DATABASE_URL"])
-        source.register_connector(environment["CONNECT_URL"])
+        left_out = source.start_capture(environment["CONNECT_URL"], environment["DATABASE_URL"])
+    for line in left_out:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     for service, port in home.moved_ports().items():
         console.print(f"The usual port of {service} is taken: it listens on {port}.")
     console.print(f"[green]✓[/] The stack is up. What leads to it is in {home.env_file}")
@@ -66,7 +68,7 @@ def stop(home: Home) -> None:
 
 
 def show_status(home: Home) -> None:
-    """Print the state of each service."""
+    """Print the state of each service, and end in a line for each table that capture does not carry as it is."""
     services = status(home)
     if not services:
         raise StackError("The stack is not up. Start it with: make up")
@@ -81,6 +83,9 @@ def show_status(home: Home) -> None:
             service["stdout_logfile"],
         )
     Console().print(table)
+    if database_url := home.read_env().get("DATABASE_URL"):
+        with source.connect(database_url) as connection:
+            source.refuse(source.findings(connection))
 
 
 def follow_logs(home: Home) -> None:

@@ -82,7 +82,9 @@ def demo(home: Home) -> None:
             until=now - CAPTURED,
         )
     with stages.stage("Start capture by Debezium"):
-        source.register_connector(environment["CONNECT_URL"])
+        left_out = source.start_capture(environment["CONNECT_URL"], database)
+    for line in left_out:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     with stages.stage("Live through the last days, and some seconds of today, while capture runs"):
         source.catch_up(database, seed=SEED, until=now)
         source.simulate(database, seed=int(now.timestamp()), rate=LIVE_RATE, length=LIVE_SECONDS)

@@ -1,7 +1,8 @@
 """The bank: its Postgres schema and roles, the Debezium connector, and a simulator of its daily life."""
 
 from source.capture import CAPTURE_ROLE, PUBLICATION
-from source.connector import register_connector, wait_until_captured
+from source.checks import Finding, findings, refuse
+from source.connector import register_connector, start_capture, wait_until_captured
 from source.database import connect, migrate
 from source.errors import SourceError
 from source.gap import behind, catch_up
@@ -14,6 +15,7 @@ __all__ = [
     "DATABASE",
     "OWNER_ROLE",
     "PUBLICATION",
+    "Finding",
     "History",
     "SourceError",
     "Summary",
@@ -21,9 +23,12 @@ __all__ = [
     "bootstrap",
     "catch_up",
     "connect",
+    "findings",
     "load_history",
     "migrate",
+    "refuse",
     "register_connector",
     "simulate",
+    "start_capture",
     "wait_until_captured",
 ]

@@ -18,8 +18,8 @@ from source import (
     catch_up,
     load_history,
     migrate,
-    register_connector,
     simulate,
+    start_capture,
 )
 from source.errors import one_line
 
@@ -53,7 +53,8 @@ def _migrate(arguments: argparse.Namespace) -> None:
 
 
 def _register(_: argparse.Namespace) -> None:
-    register_connector(_environment("CONNECT_URL"))
+    for line in start_capture(_environment("CONNECT_URL"), _environment("DATABASE_URL")):
+        print(line)
     print("The connector is running.")
 
 
@@ -152,7 +153,12 @@ def _parser() -> _Parser:
     )
     command = add("migrate", _migrate, "Bring the schema up to date; reads DATABASE_URL.")
     command.add_argument("--upto", metavar="NUMBER", help="stop after this migration, such as 0001")
-    add("register", _register, "Register the Debezium connector and wait until it runs; reads CONNECT_URL.")
+    add(
+        "register",
+        _register,
+        "Check that the tables can be captured, register the Debezium connector and wait until it runs;"
+        " reads CONNECT_URL, DATABASE_URL.",
+    )
     command = add(
         "resnapshot",
         _resnapshot,

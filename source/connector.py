@@ -9,13 +9,39 @@ from typing import Any
 import psycopg
 import requests
 
-from source.capture import REPLICA_IDENTITY
+from source.capture import captured_tables, literal_pattern
+from source.checks import findings, left_out_columns, refuse
 from source.database import connect
 from source.errors import SourceError, one_line
 
 _REQUEST_TIMEOUT_S = 30.0
 _POLL_S = 0.5
 _RESTART_GRACE_S = 5.0
+
+
+def start_capture(connect_url: str, database_url: str) -> list[str]:
+    """Register the connector for the bank's tables, if each of them can be captured exactly. Safe to repeat.
+
+    Args:
+        connect_url: Kafka Connect's REST address.
+        database_url: the bank, as its owner.
+
+    Returns:
+        A line for each column that is left out, as the log does not have its values.
+
+    Raises:
+        SourceError: a table can't be captured exactly (a line for each, before anything is registered), or what
+            `register_connector` raises.
+    """
+    with connect(database_url) as connection:
+        refuse(findings(connection))
+        columns = left_out_columns(connection)
+    patterns = [r"\.".join(map(literal_pattern, column)) for column in columns]
+    register_connector(connect_url, {"column.exclude.list": ",".join(patterns)} if patterns else None)
+    return [
+        f"{'.'.join(column)} is generated, and this Postgres does not write its values to the log: it is not captured."
+        for column in columns
+    ]
 
 
 def register_connector(connect_url: str, config: Mapping[str, str] | None = None, *, timeout: float = 90) -> None:
@@ -33,7 +59,7 @@ def register_connector(connect_url: str, config: Mapping[str, str] | None = None
         SourceError: Connect can't be reached or refuses the settings, or the task fails or isn't up in time.
     """
     file = _file()
-    tables = ",".join(f"public.{table}" for table in REPLICA_IDENTITY)
+    tables = ",".join(table.pattern for table in captured_tables())
     settings = {"name": file["name"], **file["config"], "table.include.list": tables, **(config or {})}
     url = f"{connect_url.rstrip('/')}/connectors/{settings['name']}"
     deadline = time.monotonic() + timeout

@@ -6,6 +6,7 @@ import psycopg
 from psycopg import conninfo
 
 from source.capture import open_to_capture
+from source.checks import refuse, unfit
 from source.errors import SourceError, one_line
 
 
@@ -55,7 +56,8 @@ def migrate(database_url: str, *, upto: str | None = None) -> list[str]:
         The names applied by this call, oldest first; empty when there was nothing to do.
 
     Raises:
-        SourceError: no migration has that number, or the database can't be reached.
+        SourceError: no migration has that number, the database can't be reached, or a table is of a kind that can't be
+            captured: a line for each, after the migrations, and before anything is opened.
     """
     # Our own few lines rather than yoyo-migrations: that keeps four tables of its own in the bank's `public`
     # schema, where a database with nothing but the two plain tables is a supported case, and wants a URL of
@@ -86,5 +88,6 @@ def migrate(database_url: str, *, upto: str | None = None) -> list[str]:
                 connection.execute((folder / f"{name}.sql").read_bytes())
                 connection.execute("insert into migrations.applied (name) values (%s)", [name])
             applied.append(name)
+        refuse(unfit(connection))
         open_to_capture(connection)
     return applied

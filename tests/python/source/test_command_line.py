@@ -20,7 +20,7 @@ NOWHERE = "postgresql://u:secret-word@127.0.0.1:1/bank"
         (["migrate"], {}, "DATABASE_URL is not set"),
         (["migrate"], {"DATABASE_URL": NOWHERE}, "can't be reached at 127.0.0.1:1"),
         (["migrate"], {"DATABASE_URL": "postgresql://u:secret-word@[nonsense/bank"}, "can't be read"),
-        (["register"], {"CONNECT_URL": "http://127.0.0.1:1"}, "Kafka Connect can't be reached"),
+        (["register"], {"CONNECT_URL": "http://127.0.0.1:1"}, "DATABASE_URL is not set"),
         (["history", "--days", "many"], {"DATABASE_URL": NOWHERE}, "'many'"),
         (["history", "--days", "0"], {"DATABASE_URL": NOWHERE}, "at least one"),
         (["simulate", "--rate", "0"], {"DATABASE_URL": NOWHERE}, "more than zero"),
