@@ -128,13 +128,16 @@ def _of_entity(entity: Entity, types: dict[str, str] | None, bank: Bank, lake: L
             return "null::text"
         return canonical.postgres_text(bank.quoted(column.field), column.data_type, types[column.field])
 
-    built = lake.columns(entity.silver)
-    declared = [column for column in entity.columns if column.name in built]
-    columns, expected, actual, passed_over = _texts(declared, entity.key, bank_text)
+    if unbuilt := {column.name for column in entity.columns} - lake.columns(entity.silver):
+        raise ReconcileError(
+            f"{entity.silver} has no column {', '.join(sorted(unbuilt))}, which its model declares."
+            " Build it with: dbt run"
+        )
+    columns, expected, actual, passed_over = _texts(entity.columns, entity.key, bank_text)
     absent = [column.field for column in columns if types is not None and column.field not in types]
     notes = [f"no column {', '.join(absent)} in the bank"] if absent else []
-    unbuilt = [column.name for column in entity.columns if column not in declared]
-    notes += [f"not in Silver yet, so not compared: {', '.join(unbuilt)}"] if unbuilt else []
+    undeclared = [name for name in types or () if name not in {column.field for column in entity.columns}]
+    notes += [f"not declared, so not in Silver: {', '.join(undeclared)}"] if undeclared else []
     notes += [f"not compared, as Postgres writes it differently: {', '.join(passed_over)}"] if passed_over else []
     table = f"public.{bank.quoted(entity.bank_table)}"
     return Comparison(

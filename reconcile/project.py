@@ -118,7 +118,7 @@ def _entity(staging: Any, models: dict[str, Any], sources: dict[str, Any]) -> En
 
 
 def _columns(node: Any) -> Iterator[Column]:
-    """As macros/debezium/columns.sql reads them."""
+    """All but what the pipeline adds, by names that no column of the bank's may have (macros/debezium/columns.sql)."""
     for name, column in node.columns.items():
-        if not name.startswith("_") and name != "is_deleted":
+        if not name.startswith("_cdc_") and name not in ("_ingested_at", "_loaded_at"):
             yield Column(name, column.data_type or "", column.config.meta.get("field", name))

@@ -1,4 +1,4 @@
-"""Leads dbt to the embedded stack, so that plain `dbt run` works, and says in one line when the stack isn't up.
+"""Leads dbt to the embedded stack, so that plain `dbt run` works, and says in one line what can't be run.
 
 dbt loads every importable module whose name begins with `dbt_` and starts the plugins it lists (dbt.plugins.manager).
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import Any
 
 from dbt.flags import get_flags
-from dbt.plugins.manager import dbtPlugin
+from dbt.plugins.manager import dbt_hook, dbtPlugin
 from dbt_common.exceptions import DbtRuntimeError
 from pyspark.sql import SparkSession
 
@@ -24,11 +25,17 @@ SMALL = 50_000_000
 OFFLINE = {"parse", "list", "ls", "deps", "clean", "init", "serve"}
 
 
+# Names that Silver has for itself, beside those that begin with `_cdc_` (macros/debezium/columns.sql).
+OWN = {"is_deleted", "_ingested_at", "_loaded_at"}
+
+
 class LocalStack(dbtPlugin):
-    """Does nothing for other targets than `local`."""
+    """Leads target `local` to the stack; what the project declares is looked at for every target."""
 
     def initialize(self) -> None:
         """Fill in what leads to the stack, where the environment doesn't say it, and see that Spark answers.
+
+        Does nothing for other targets than `local`.
 
         Raises:
             DbtRuntimeError: the command needs Spark, and it isn't known where it is or nothing listens there.
@@ -47,6 +54,40 @@ class LocalStack(dbtPlugin):
                 raise DbtRuntimeError(str(error)) from error
             if is_small(Home.from_environment()):
                 interpret_statements()
+
+    @dbt_hook  # type: ignore[untyped-decorator]
+    def get_manifest_artifacts(self, manifest: Any) -> dict[str, Any]:
+        """Look at what was parsed; there is nothing to write.
+
+        Raises:
+            DbtRuntimeError: a base model declares a column by a name that no column of the bank's can have in Silver.
+        """
+        for node in manifest.nodes.values():
+            if node.resource_type == "model" and node.name.startswith("base_"):
+                refuse_names(node)
+        return {}
+
+
+def refuse_names(base: Any) -> None:
+    """See that each column of a base model has a name of its own, before anything runs.
+
+    What the pipeline adds is described in the same list: such a name is the bank's if `meta` says its `field`. The
+    macro `declared_columns` refuses the same and, as it knows what the pipeline adds, any other `_cdc_` name.
+
+    Raises:
+        DbtRuntimeError: a name is one of Silver's, or differs from another one by capitals alone.
+    """
+    seen = set[str]()
+    for name, column in base.columns.items():
+        lower, field = name.lower(), column.config.meta.get("field")
+        is_own = lower == "is_deleted" or (field is not None and (lower in OWN or lower.startswith("_cdc_")))
+        if is_own or lower in seen:
+            problem = "is a name of Silver's own" if is_own else "is there twice, as Spark ignores capitals"
+            raise DbtRuntimeError(
+                f"{base.name}: {name} {problem}. Declare the column by another name, with the one it has in the bank: "
+                f"{{name: bank_{name}, config: {{meta: {{field: {field or name}}}}}}}"
+            )
+        seen.add(lower)
 
 
 def is_small(home: Home) -> bool:

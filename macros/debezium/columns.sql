@@ -12,7 +12,7 @@
         {%- if name | lower in added + ['is_deleted'] or (name | lower).startswith('_cdc_') -%}
             {%- set problem = name ~ " is a name of Silver's own" -%}
         {%- elif declared | map(attribute='name') | map('lower') | select('equalto', name | lower) | list -%}
-            {%- set problem = name ~ ' is there twice, as Spark reads no difference between capitals and small letters' -%}
+            {%- set problem = name ~ ' is there twice, as Spark ignores capitals' -%}
         {%- endif -%}
         {%- if problem -%}
             {{ exceptions.raise_compiler_error(
@@ -73,7 +73,7 @@
 
 {#- A name as a string literal. -#}
 {% macro quoted(name) -%}
-    '{{ name | replace("'", "\\'") }}'
+    '{{ name | replace("\\", "\\\\") | replace("'", "\\'") }}'
 {%- endmacro %}
 
 {#- Names, or columns with a name, in the form that SQL takes for nothing but a name, also where they are words of SQL: `name` in
@@ -81,8 +81,9 @@
 {% macro as_identifiers(named) -%}
     {%- set quoted_names = [] -%}
     {%- for one in named -%}
-        {%- set identifier = '`' ~ (one if one is string else one.name) | replace('`', '``') ~ '`' -%}
-        {%- do quoted_names.append(identifier if one is string else dict(one, name=identifier, literal=quoted(one.name))) -%}
+        {%- do quoted_names.append(
+            identifier(one) if one is string else dict(one, name=identifier(one.name), literal=quoted(one.name))
+        ) -%}
     {%- endfor -%}
     {{ return(quoted_names) }}
 {%- endmacro %}

@@ -156,7 +156,7 @@
         from (
             select {{ payload_of('_value_read', fields) }} as _message
             from (
-                select from_json(cast(value as string), '{{ json_schema(fields) }}') as _value_read
+                select from_json(cast(value as string), {{ quoted(json_schema(fields)) }}) as _value_read
                 from {{ bronze }}
                 where ingested_at > {{ newest('_ingested_at') }}
             )

@@ -44,12 +44,17 @@
     )
 {%- endmacro %}
 
+{#- A name as SQL takes it, whatever is in it. -#}
+{% macro identifier(name) -%}
+    {{ return('`' ~ (name | replace('`', '``')) ~ '`') }}
+{%- endmacro %}
+
 {#- A schema, as from_json reads it, of an object with these fields, or of one that holds them in `payload`. -#}
 {% macro json_schema(fields) -%}
     {%- set plain, nested = [], [] -%}
     {%- for name, data_type in fields.items() -%}
-        {%- do plain.append('`' ~ name ~ '` ' ~ data_type) -%}
-        {%- do nested.append('`' ~ name ~ '`: ' ~ data_type) -%}
+        {%- do plain.append(identifier(name) ~ ' ' ~ data_type) -%}
+        {%- do nested.append(identifier(name) ~ ': ' ~ data_type) -%}
     {%- endfor -%}
     {{ return(plain | join(', ') ~ ', payload struct<' ~ nested | join(', ') ~ '>') }}
 {%- endmacro %}
@@ -58,7 +63,7 @@
 {% macro payload_of(read, fields) -%}
     {%- set plain = [] -%}
     {%- for name in fields -%}
-        {%- do plain.append(read ~ '.`' ~ name ~ '`') -%}
+        {%- do plain.append(read ~ '.' ~ identifier(name)) -%}
     {%- endfor -%}
     coalesce({{ read }}.payload, struct({{ plain | join(', ') }}))
 {%- endmacro %}

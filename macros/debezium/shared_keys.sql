@@ -79,7 +79,7 @@
         from (
             select
                 key,
-                from_json(value, '{{ json_schema(fields) }}') as _value_read
+                from_json(value, {{ quoted(json_schema(fields)) }}) as _value_read
             from {{ messages }}
             where value rlike '"op" *: *"{{ op }}"'
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,17 @@ COLUMNS = """
     printed_at at time zone 'UTC' as printed_at, issue_time as issued_at
 """
 
+# Columns that the bank gives names which the pipeline or SQL has for something else; by their name in Silver.
+NAMES = {
+    name: field
+    for field in (
+        *("_version", "_message", "change", "clock", "reset", "resets", "value", "newest", "existing", "column_names"),
+        *("has_moved", "select", "true", "payload", "holder's `name"),
+    )
+    for name in (field,)
+} | {"bank_is_deleted": "is_deleted", "second_points": "Points"}
+TYPES = {"bank_is_deleted": "boolean", "_version": "int", "second_points": "int"}
+
 
 @dataclass
 class Added:
@@ -51,6 +65,24 @@ class Added:
         )
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
+
+    def refused(self, *words: str) -> str:
+        """dbt in the copy, which must not succeed; what it said."""
+        result = self.stack.run(
+            *("dbt.cli.main", "--no-use-colors", "--log-path", "logs", *words), folder=self.folder, timeout=400
+        )
+        assert result.returncode != 0, result.stdout
+        return result.stdout
+
+    @contextmanager
+    def declared(self, before: str, after: str) -> Iterator[None]:
+        """The base models' YAML with one text in place of another."""
+        yaml = self.folder / "models/staging/bank/base/_bank__base_models.yml"
+        text = yaml.read_text()
+        assert before in text
+        yaml.write_text(text.replace(before, after))
+        yield
+        yaml.write_text(text)
 
     def sql(self, query: str) -> None:
         with self.stack.connect() as connection:
@@ -115,7 +147,8 @@ class Added:
             return cursor.execute(f"select {columns} from cards").fetchall()
 
     def actual(self, names: list[str]) -> Rows:
-        query = f"select {', '.join(names)} from silver.stg_bank__cards where not is_deleted"
+        quoted = ", ".join("`" + name.replace("`", "``") + "`" for name in names)
+        query = f"select {quoted} from silver.stg_bank__cards where not is_deleted"
         return self.stack.rows(query)
 
 
@@ -205,6 +238,12 @@ TESTS = ["quarantined_messages", "schema_drift", "every_bronze_message_is_accoun
 TESTS += ["every_field_is_declared", "no_message_is_in_quarantine"]
 
 
+def declaration(name: str) -> str:
+    """A line of YAML for a column of NAMES."""
+    meta = {"meta": {"field": NAMES[name]}} if NAMES[name] != name else {}
+    return json.dumps({"name": name, "data_type": TYPES.get(name, "string"), "description": "A test.", "config": meta})
+
+
 @pytest.fixture(scope="module")
 def changed(added: Added) -> Changed:
     added.play("cards_changes.psql")
@@ -226,7 +265,9 @@ def changed(added: Added) -> Changed:
         ("{name: country, data_type: string,", "{name: issued_in, data_type: string,"),
         (
             "{name: distance_km, data_type: double, description: How far from home it was used.}",
-            "{name: note, data_type: string, description: What there is to say.}",
+            "\n      - ".join(
+                ["{name: note, data_type: string, description: What there is to say.}", *map(declaration, NAMES)]
+            ),
         ),
     ):
         assert before in text
@@ -249,10 +290,12 @@ def test_drift_is_named_with_its_first_message(changed: Changed) -> None:
         ("issued_in", "unknown"),
         ("country", "missing"),
         ("distance_km", "missing"),
+        ("told_nobody", "unknown"),
+        *((field, "unknown") for field in NAMES.values()),
     }
     (note,) = (row for row in changed.drift if row["field_name"] == "note")
     assert (note["_cdc_partition"], note["_cdc_offset"]) == (0, changed.first_with_note)
-    assert re.search(r"WARN 4 every_field_is_declared", changed.told), changed.told
+    assert re.search(rf"WARN {len(changed.drift)} every_field_is_declared", changed.told), changed.told
 
 
 def test_each_spoiled_message_is_in_quarantine_with_its_reason(changed: Changed) -> None:
@@ -268,9 +311,13 @@ def test_every_message_is_accounted_for(changed: Changed) -> None:
     assert re.search(r"PASS every_bronze_message_is_accounted_for", changed.told), changed.told
 
 
+CHANGED = COLUMNS.replace("country", "issued_in").replace("distance_km", "note") + "".join(
+    f""", "{field}" as "{name}\"""" for name, field in NAMES.items()
+)
+
+
 def test_after_the_models_changed_too_everything_is_there(added: Added, changed: Changed) -> None:
-    columns = COLUMNS.replace("country", "issued_in").replace("distance_km", "note")
-    expected = added.expected(columns)
+    expected = added.expected(CHANGED)
     assert len(expected) == 4
     assert not difference(expected, added.actual(list(expected[0])))
     # What Bronze held of the new column all along.
@@ -288,3 +335,52 @@ def test_a_run_with_a_spoiled_message_alone_goes_on(added: Added, changed: Chang
     added.land()
     added.dbt("run", "--select", "base_bank__card_changes+")
     assert [row["reason"] for row in added.stack.rows(QUARANTINED)] == [*(told for _, _, told in POISON), reason]
+
+
+def test_columns_with_odd_names_go_on_and_are_compared(added: Added, changed: Changed) -> None:
+    # Emptied, filled again, and a key changed: all that the current state is put together of.
+    added.play("cards_later.psql")
+    added.land()
+    added.dbt("run", "--select", "base_bank__card_changes+")
+    expected = added.expected(CHANGED)
+    assert len(expected) == 3
+    assert not difference(expected, added.actual(list(expected[0])))
+
+    added.stack.spark.sql(
+        "update silver.stg_bank__cards set bank_is_deleted = false, _version = 0, `holder's ``name` = ''"
+        " where card_id = 4"
+    )
+    result = added.stack.run("reconcile", "--day", str(added.stack.day_of_dbt()), folder=added.folder)
+    assert result.returncode == 1, result.stdout + result.stderr
+    _, _, details = result.stdout.partition("silver.stg_bank__cards\n")
+    found = re.findall(r"^ +(?:4 +different +)?(\S.*): .* in the bank, .* here", details, re.MULTILINE)
+    assert sorted(found) == ["_version", "bank_is_deleted", "holder's `name"]
+    assert "silver.stg_bank__cards: not declared, so not in Silver: told_nobody" in result.stdout
+
+
+LABELS = "{name: labels, data_type: array<string>, "
+
+
+def test_a_name_of_silvers_own_is_refused_when_dbt_parses(added: Added, changed: Changed) -> None:
+    mended = "{name: bank_is_deleted, config: {meta: {field: is_deleted}}}"
+    with added.declared(LABELS, "{name: is_deleted, data_type: array<string>, "):
+        said = added.refused("parse")
+    assert "base_bank__card_changes: is_deleted is a name of Silver's own. Declare the column by another name," in said
+    assert mended in said
+    assert "Traceback" not in said
+
+
+def test_a_table_is_not_built_anew_of_less_than_it_was_made_of(added: Added, changed: Changed) -> None:
+    bronze, silver = "bronze.cards", "silver.base_bank__card_changes"
+    version, rows = (
+        added.stack.rows(f"describe history {bronze} limit 1")[0]["version"],
+        f"select count(*) from {silver}",
+    )
+    before = added.stack.value(rows)
+    added.stack.spark.sql(f"delete from {bronze} where offset = 0")
+    with added.declared(LABELS, "{name: words, config: {meta: {field: labels}}, data_type: array<string>, "):
+        said = added.refused("run", "--select", "base_bank__card_changes+")
+    added.stack.spark.sql(f"restore table {bronze} to version as of {version}")
+    assert "bronze.cards no longer holds the oldest messages that it was made of" in said.replace("\n", " ")
+    assert "dbt build --full-refresh --select base_bank__card_changes+" in said
+    assert added.stack.value(rows) == before

@@ -31,17 +31,20 @@ LARGE: dict[str, str] = ENCODINGS["large"]
 MODES: dict[str, dict[str, Any]] = ENCODINGS["modes"]
 
 
+Message = tuple[str, str | None]
+
+
 @dataclass(frozen=True)
 class Seen:
     """What there is to compare.
 
     Attributes:
         expected: what Postgres holds, by mode, row and column.
-        messages: what Debezium wrote, by mode, in order.
+        messages: what Debezium wrote, by mode, in order: a message, and its header's word for a value left out.
     """
 
     expected: dict[str, dict[str, dict[str, Any]]]
-    messages: dict[str, list[str]]
+    messages: dict[str, list[Message]]
 
 
 @pytest.fixture(scope="module")
@@ -111,19 +114,21 @@ def register(stack: Stack, mode: str) -> None:
     )
 
 
-def received(stack: Stack, count: int) -> dict[str, list[str]]:
+def received(stack: Stack, count: int) -> dict[str, list[Message]]:
     """The messages of each mode, when there are so many."""
     topics = {f"{connector_of(mode)}.encodings.everything": mode for mode in MODES}
     reader = stack.spark.read.format("kafka").option("subscribe", ",".join(topics))
     reader = reader.option("kafka.bootstrap.servers", stack.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    word = "cast(headers[0].value as string) as word"
 
-    def read() -> dict[str, list[str]] | None:
-        found: dict[str, list[str]] = {mode: [] for mode in MODES}
-        for row in reader.load().orderBy("offset").selectExpr("topic", "cast(value as string) as value").collect():
-            found[topics[row["topic"]]].append(row["value"])
+    def read() -> dict[str, list[Message]] | None:
+        found: dict[str, list[Message]] = {mode: [] for mode in MODES}
+        rows = reader.option("includeHeaders", "true").load().orderBy("offset")
+        for row in rows.selectExpr("topic", "cast(value as string) as value", word).collect():
+            found[topics[row["topic"]]].append((row["value"], row["word"]))
         return found if all(len(messages) == count for messages in found.values()) else None
 
-    messages: dict[str, list[str]] = wait_for(read, f"{count} messages of each connector")
+    messages: dict[str, list[Message]] = wait_for(read, f"{count} messages of each connector")
     return messages
 
 
@@ -242,23 +247,30 @@ def field_schemas(message: str) -> dict[str, dict[str, Any]]:
 def select(
     stack: Stack, seen: Seen, mode: str, expressions: Mapping[str, str], where: str
 ) -> dict[str, dict[str, Any]]:
-    """Expressions over `raw`, `name` and `scale`, which are maps by column; by row, with its raw values beside them."""
-    schemas = field_schemas(seen.messages[mode][0])
+    """Expressions over `raw`, `name` and `scale`, which are maps by column, and what else the macros ask of a message.
+
+    Returns:
+        The expressions' values, with the raw ones beside them, by row.
+    """
+    schemas = field_schemas(seen.messages[mode][0][0])
     names = {column: schema.get("name", schema["type"]) for column, schema in schemas.items()}
     scales = {column: schema.get("parameters", {}).get("scale") for column, schema in schemas.items()}
     envelope = "op string, after map<string, string>"
-    messages = stack.spark.createDataFrame([(message,) for message in seen.messages[mode]], "value string")
+    messages = stack.spark.createDataFrame(seen.messages[mode], "value string, word string")
     rows = (
         messages.selectExpr(
-            f"from_json(value, '{envelope}') as bare", f"from_json(value, 'payload struct<{envelope}>').payload as full"
+            "word",
+            f"from_json(value, '{envelope}') as bare",
+            f"from_json(value, 'payload struct<{envelope}>').payload as full",
         )
         .selectExpr(
-            "coalesce(bare.op, full.op) as op",
+            "if(bare.op is null, full, bare) as _message",
+            "word as _unavailable_value",
             "coalesce(bare.after, full.after) as raw",
             f"from_json('{json.dumps(names)}', 'map<string, string>') as name",
             f"from_json('{json.dumps(scales)}', 'map<string, string>') as scale",
         )
-        .where(where)
+        .where(f"_message.{where}")
         .selectExpr("raw", *(f"{expression} as {column}" for column, expression in expressions.items()))
     )
     return {row["raw"]["label"]: row.asDict() for row in rows.collect()}
@@ -275,13 +287,15 @@ def matches(name: str, patterns: str) -> bool:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_each_value_is_what_postgres_says_or_is_set_aside(stack: Stack, seen: Seen, mode: str) -> None:
-    decode = macros(MODES[mode].get("variables", {})).decode_value
+    of_mode = macros(MODES[mode].get("variables", {}))
     units = MODES[mode].get("units", {})
     types = types_of(mode)
     expressions = {}
     for column, declared in types.items():
         options = {"unit": units[column]} if column in units else {}
-        decoded = decode(f"raw['{column}']", declared, f"name['{column}']", f"scale['{column}']", options)
+        raw = f"raw['{column}']"
+        decoded = of_mode.decode_value(raw, declared, f"name['{column}']", f"scale['{column}']", options)
+        decoded = f"case when not {of_mode.is_unavailable(raw, declared)} then {decoded} end"
         expressions[column] = in_spark(declared, decoded)
     rows = select(stack, seen, mode, expressions, "op in ('r', 'c') and raw['label'] <> 'large'")
     assert rows.keys() == seen.expected[mode].keys()
