@@ -25,8 +25,8 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Whether a message holds, in place of a value, the connector's word for a large one that an update left as it was: the word that its
-    header names, and without a header the one that Debezium has by default. What a snapshot read is never left out. -#}
+{#- Whether a message holds, in place of a value, the connector's word for a large one that an update left as it was: our word, or without a
+    header that names the connector's, the one that Debezium has by default. What a snapshot read is never left out. -#}
 {% macro is_unavailable(raw, data_type) -%}
     {%- set in_header = forms_of_unavailable(var('debezium_unavailable_value_in_header'), data_type) -%}
     {%- set by_default = forms_of_unavailable(var('debezium_unavailable_value'), data_type) -%}
@@ -34,11 +34,8 @@
         false
     {%- else -%}
         coalesce(
-            if(
-                _unavailable_value is null,
-                _message.op <> 'r' and {{ raw }} in ({{ by_default | join(', ') }}),
-                {{ raw }} in ({{ in_header | join(', ') }})
-            ),
+            {{ raw }} in ({{ in_header | join(', ') }})
+            or (_unavailable_value is null and _message.op <> 'r' and {{ raw }} in ({{ by_default | join(', ') }})),
             false
         )
     {%- endif -%}

@@ -111,11 +111,15 @@
     {{ dbt.databricks__tblproperties_clause(with_fingerprint(tblproperties or config.get('tblproperties'))) }}
 {%- endmacro %}
 
-{#- A table's properties, with the fingerprint where it is an incremental model's. -#}
+{#- A table's properties, with the fingerprint where it is an incremental model's, and with what its columns' names ask for. -#}
 {% macro with_fingerprint(properties) -%}
     {%- set all_properties = dict(properties or {}) -%}
     {%- if model.resource_type == 'model' and model.config.materialized == 'incremental' -%}
         {%- do all_properties.update({fingerprint_property(): fingerprint()}) -%}
+        {%- for column in declaration() if modules.re.search('[ ,;{}()\n\t=]', column.name) -%}
+            {#- Delta takes such a name only where it isn't a name in the files as well. #}
+            {%- do all_properties.update({'delta.columnMapping.mode': 'name'}) -%}
+        {%- endfor -%}
     {%- endif -%}
     {{ return(all_properties) }}
 {%- endmacro %}
