@@ -1,6 +1,7 @@
 """Command line of the reconciliation: `python -m reconcile`, behind `make reconcile`.
 
-It exits with 0 when all is equal, with 1 when something differs, and with 2 when it could not compare.
+It exits with 0 when all is equal, with 1 when something differs or a table's changes are not captured, and with 2 when
+it could not compare.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
             progress.update("Waiting for capture")
             lsn = source.wait_until_captured(database_url, options.lsn or (row[0] if row else None))
             bank = Bank(connection, day=options.day or moment.date())
+            broken = source.findings(connection)
             results = []
             progress.update("Comparing")
             for result in reconcile(project, bank, lake, limit=options.limit):
@@ -93,6 +95,11 @@ def run(options: argparse.Namespace) -> int:
     different = [result for result in results if not result.is_equal]
     for result in different:
         console.print(differences(result))
+    for finding in broken:
+        # What is equal today would not stay so.
+        console.print(f"Capture is broken: {finding}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if broken and not different:
+        return DIFFERENT
     if not different:
         console.print("[green]✓[/] Silver and Gold are what the bank says.")
         return EQUAL

@@ -139,10 +139,10 @@ def _of_entity(entity: Entity, types: dict[str, str] | None, bank: Bank, lake: L
     undeclared = [name for name in types or () if name not in {column.field for column in entity.columns}]
     notes += [f"not declared, so not in Silver: {', '.join(undeclared)}"] if undeclared else []
     notes += [f"not compared, as Postgres writes it differently: {', '.join(passed_over)}"] if passed_over else []
-    table = f"public.{bank.quoted(entity.bank_table)}"
+    table = ".".join(map(bank.quoted, entity.bank_table))
     return Comparison(
         table=entity.silver.replace("`", ""),
-        against=f"public.{entity.bank_table}",
+        against=".".join(entity.bank_table),
         columns=columns,
         keys=len(entity.key),
         bank=None if types is None else Side(bank, table, expected),

@@ -10,6 +10,7 @@ from typing import Any
 from dbt.cli.main import dbtRunner
 
 from reconcile.errors import ReconcileError
+from source.capture import TableName
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -25,10 +26,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Entity:
-    """One of the bank's tables (of `public`) on its way: Bronze, every change, and Silver's current state."""
+    """One of the bank's tables on its way: Bronze, every change, and Silver's current state."""
 
     name: str
-    bank_table: str
+    bank_table: TableName
     bronze: str
     changes: str
     silver: str
@@ -108,13 +109,19 @@ def _entity(staging: Any, models: dict[str, Any], sources: dict[str, Any]) -> En
         return None
     return Entity(
         name=staging.name,
-        bank_table=tables[0].identifier,
+        bank_table=_bank_table(tables[0]),
         bronze=tables[0].relation_name,
         changes=bases[0].relation_name,
         silver=staging.relation_name,
         key=key,
         columns=columns,
     )
+
+
+def _bank_table(table: Any) -> TableName:
+    """A Bronze table's name in the bank. Bronze has small letters and no blanks: `meta` says where the name differs."""
+    meta = {**table.meta, **table.config.meta}
+    return TableName(str(meta.get("schema", "public")), str(meta.get("table", table.identifier)))
 
 
 def _columns(node: Any) -> Iterator[Column]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import SparkSession
 
 from reconcile.errors import ReconcileError
+from source.capture import TableName
 
 Row = tuple[Any, ...]
 
@@ -53,22 +55,23 @@ class Bank:
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
             return None
 
-    def types(self, tables: list[str]) -> dict[str, dict[str, str]]:
-        """The columns of those of the tables of `public` that exist, and their types as `canonical` names them."""
+    def types(self, tables: Sequence[TableName]) -> dict[TableName, dict[str, str]]:
+        """The columns of those of the tables that exist, and their types as `canonical` names them."""
         rows = self.connection.execute(
-            "select relname, attname,"
+            "select nspname, relname, attname,"
             " case when 'e' in (own.typtype, base.typtype) then 'enum' else coalesce(base.typname, own.typname) end"
             " from pg_attribute"
             " join pg_class on pg_class.oid = attrelid"
+            " join pg_namespace on pg_namespace.oid = relnamespace"
             " join pg_type as own on own.oid = atttypid"
             " left join pg_type as base on base.oid = own.typbasetype"
-            " where relnamespace = 'public'::regnamespace and relname = any(%s) and relkind in ('r', 'p')"
+            " where (nspname, relname) in (select * from unnest(%s::text[], %s::text[])) and relkind in ('r', 'p')"
             " and attnum > 0 and not attisdropped",
-            [tables],
+            [[table.schema for table in tables], [table.name for table in tables]],
         )
-        types: dict[str, dict[str, str]] = {}
-        for table, column, data_type in rows:
-            types.setdefault(table, {})[column] = data_type
+        types: dict[TableName, dict[str, str]] = {}
+        for schema, table, column, data_type in rows:
+            types.setdefault(TableName(schema, table), {})[column] = data_type
         return types
 
     def literal(self, text: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import tuple_row
 
 from source.errors import SourceError
 
@@ -54,10 +56,10 @@ def captured_tables() -> dict[TableName, str]:
     return {TableName(*name): wanted for name, wanted in named}
 
 
-def existing_tables(connection: psycopg.Connection) -> list[TableName]:
-    """Those of the captured tables that this bank has, whatever they are, in a fixed order."""
-    tables = list(captured_tables())
-    rows = connection.execute(
+def existing_tables(connection: psycopg.Connection[Any], tables: Sequence[TableName] | None = None) -> list[TableName]:
+    """Those of the captured tables, or of others, that this bank has, whatever they are, in their order."""
+    tables = list(captured_tables()) if tables is None else tables
+    rows = connection.cursor(row_factory=tuple_row).execute(
         "select nspname, relname from pg_class join pg_namespace on pg_namespace.oid = relnamespace"
         " where relkind in ('r', 'p', 'v', 'm', 'f')"
         " and (nspname, relname) in (select * from unnest(%s::text[], %s::text[]))",
@@ -67,7 +69,7 @@ def existing_tables(connection: psycopg.Connection) -> list[TableName]:
     return [table for table in tables if table in found]
 
 
-def is_whole(connection: psycopg.Connection) -> bool:
+def is_whole(connection: psycopg.Connection[Any]) -> bool:
     """Whether the bank has all of the tables, and not just the two plain ones.
 
     Raises:
@@ -79,7 +81,12 @@ def is_whole(connection: psycopg.Connection) -> bool:
     return len(tables) == len(REPLICA_IDENTITY)
 
 
-def open_to_capture(connection: psycopg.Connection) -> None:
+def open_to_capture(
+    connection: psycopg.Connection[Any],
+    wanted: Mapping[TableName, str] | None = None,
+    *,
+    publication: str = PUBLICATION,
+) -> None:
     """Let the capture role read the tables that exist, and publish them. Safe to repeat.
 
     Debezium's tables have the columns its documentation asks of a signal table and of a heartbeat query. They
@@ -88,8 +95,11 @@ def open_to_capture(connection: psycopg.Connection) -> None:
 
     Args:
         connection: as the owner of the tables; the transaction is left open.
+        wanted: the tables, each with its replica identity; those of REPLICA_IDENTITY when left out.
+        publication: its name.
     """
-    tables = existing_tables(connection)
+    wanted = captured_tables() if wanted is None else wanted
+    tables = existing_tables(connection, list(wanted))
     connection.execute("create schema if not exists debezium")
     connection.execute(
         "create table if not exists debezium.signal"
@@ -99,19 +109,22 @@ def open_to_capture(connection: psycopg.Connection) -> None:
         "create table if not exists debezium.heartbeat (id int primary key, beat_at timestamptz not null)"
     )
     for table in tables:
-        _set_replica_identity(connection, table, captured_tables()[table])
-    _publish(connection, [*tables, TableName("debezium", "signal"), TableName("debezium", "heartbeat")])
+        _set_replica_identity(connection, table, wanted[table])
+    of_debezium = [TableName("debezium", "signal"), TableName("debezium", "heartbeat")]
+    _publish(connection, publication, [*tables, *of_debezium])
     _grant(connection, tables)
 
 
-def _set_replica_identity(connection: psycopg.Connection, table: TableName, wanted: str) -> None:
+def _set_replica_identity(connection: psycopg.Connection[Any], table: TableName, wanted: str) -> None:
     """Set it, of a partitioned table also on each partition, as none takes it over from the table.
 
     Only where it differs: ALTER TABLE takes an exclusive lock even when it changes nothing. A deferrable primary key
     identifies no row (PostgreSQL's documentation, ALTER TABLE, REPLICA IDENTITY), so that such a table needs FULL.
     """
-    rows = connection.execute(
-        """
+    rows = (
+        connection.cursor(row_factory=tuple_row)
+        .execute(
+            """
         with parts as (
             select coalesce(tree.relid, pg_class.oid) as oid
             from pg_class
@@ -135,23 +148,25 @@ def _set_replica_identity(connection: psycopg.Connection, table: TableName, want
         join pg_namespace on pg_namespace.oid = relnamespace
         where relreplident <> left(identity, 1)::"char"
         """,
-        {"schema": table.schema, "name": table.name, "wanted": wanted},
-    ).fetchall()
+            {"schema": table.schema, "name": table.name, "wanted": wanted},
+        )
+        .fetchall()
+    )
     for schema, name, identity in rows:
         connection.execute(
             sql.SQL("alter table {} replica identity {}").format(sql.Identifier(schema, name), sql.SQL(identity))
         )
 
 
-def _publish(connection: psycopg.Connection, tables: list[TableName]) -> None:
+def _publish(connection: psycopg.Connection[Any], publication: str, tables: list[TableName]) -> None:
     """Make the publication carry exactly these tables, whole; FOR ALL TABLES would need a superuser.
 
     A partitioned table comes under its own name, whatever partitions it has or gets. Since Postgres 18 the values of
     stored generated columns can come, too.
     """
-    name = sql.Identifier(PUBLICATION)
+    name = sql.Identifier(publication)
     listed = sql.SQL(", ").join(sql.Identifier(*table) for table in tables)
-    exists = connection.execute("select 1 from pg_publication where pubname = %s", [PUBLICATION]).fetchone()
+    exists = connection.execute("select 1 from pg_publication where pubname = %s", [publication]).fetchone()
     connection.execute(
         sql.SQL("alter publication {} set table {}" if exists else "create publication {} for table {}").format(
             name, listed
@@ -163,7 +178,7 @@ def _publish(connection: psycopg.Connection, tables: list[TableName]) -> None:
     connection.execute(sql.SQL("alter publication {} set ({})").format(name, sql.SQL(options)))
 
 
-def _grant(connection: psycopg.Connection, tables: list[TableName]) -> None:
+def _grant(connection: psycopg.Connection[Any], tables: list[TableName]) -> None:
     """SELECT on what is captured; INSERT, too, where Debezium writes its watermarks and heartbeats.
 
     With `incremental.snapshot.watermarking.strategy=insert_insert` Debezium never deletes a signal.

@@ -100,7 +100,7 @@ def left_out_columns(connection: psycopg.Connection[Any], tables: Sequence[Table
         Schema, table and column of each.
     """
     wanted = list(captured_tables()) if tables is None else tables
-    rows = connection.execute(
+    rows = connection.cursor(row_factory=psycopg.rows.tuple_row).execute(
         """
         select nspname, relname, attname
         from pg_attribute

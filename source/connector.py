@@ -2,14 +2,14 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 import psycopg
 import requests
 
-from source.capture import captured_tables, literal_pattern
+from source.capture import TableName, captured_tables, literal_pattern
 from source.checks import findings, left_out_columns, refuse
 from source.database import connect
 from source.errors import SourceError, one_line
@@ -36,12 +36,19 @@ def start_capture(connect_url: str, database_url: str) -> list[str]:
     with connect(database_url) as connection:
         refuse(findings(connection))
         columns = left_out_columns(connection)
-    patterns = [r"\.".join(map(literal_pattern, column)) for column in columns]
-    register_connector(connect_url, {"column.exclude.list": ",".join(patterns)} if patterns else None)
+    register_connector(connect_url, settings_of(list(captured_tables()), columns))
     return [
         f"{'.'.join(column)} is generated, and this Postgres does not write its values to the log: it is not captured."
         for column in columns
     ]
+
+
+def settings_of(tables: Sequence[TableName], left_out: Sequence[Sequence[str]]) -> dict[str, str]:
+    """The connector's settings that name tables, and columns (schema, table, column) that are to be left out."""
+    settings = {"table.include.list": ",".join(table.pattern for table in tables)}
+    if left_out:
+        settings["column.exclude.list"] = ",".join(r"\.".join(map(literal_pattern, column)) for column in left_out)
+    return settings
 
 
 def register_connector(connect_url: str, config: Mapping[str, str] | None = None, *, timeout: float = 90) -> None:
@@ -59,8 +66,7 @@ def register_connector(connect_url: str, config: Mapping[str, str] | None = None
         SourceError: Connect can't be reached or refuses the settings, or the task fails or isn't up in time.
     """
     file = _file()
-    tables = ",".join(table.pattern for table in captured_tables())
-    settings = {"name": file["name"], **file["config"], "table.include.list": tables, **(config or {})}
+    settings = {"name": file["name"], **file["config"], **settings_of(list(captured_tables()), []), **(config or {})}
     url = f"{connect_url.rstrip('/')}/connectors/{settings['name']}"
     deadline = time.monotonic() + timeout
 

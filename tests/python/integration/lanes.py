@@ -26,6 +26,9 @@ from truth import Rows, difference
 
 import ingestion
 import source
+from source.capture import TableName, open_to_capture
+from source.checks import left_out_columns
+from source.connector import settings_of
 
 # What the copy takes over as it is.
 PARTS = ("dbt_project.yml", "profiles.yml", "selectors.yml", "models/_groups.yml", "macros", "tests/generic")
@@ -39,14 +42,16 @@ class Table:
     """A table of the bank, and what its models declare.
 
     Attributes:
-        name: in Postgres, and so of the topic and in Bronze.
+        name: in Bronze; that of Postgres, and so of the topic, unless `in_bank` says another.
         key: the primary key by Silver's names, as the macros take it.
         columns: Silver's columns with their types, in order.
         definition: what stands between the parentheses of `create table`.
+        options: what stands after them.
         replica_identity: `default` or `full`.
         fields: the column's name in Postgres, where Silver calls it something else.
         meta: what else the base model's YAML says in a column's `meta`.
         in_postgres: SQL on Postgres that gives what Silver must hold, for columns where that isn't the column itself.
+        in_bank: its name in Postgres, where that isn't Bronze's.
     """
 
     name: str
@@ -57,6 +62,12 @@ class Table:
     fields: Mapping[str, str] = field(default_factory=dict)
     meta: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     in_postgres: Mapping[str, str] = field(default_factory=dict)
+    options: str = ""
+    in_bank: str = ""
+
+    @property
+    def sql_name(self) -> str:
+        return quoted(self.in_bank or self.name)
 
     @property
     def keys(self) -> list[str]:
@@ -73,19 +84,25 @@ class Table:
     @property
     def query(self) -> str:
         """What Silver's rows that aren't deleted must be, as SQL on Postgres."""
-        return f"select {', '.join(self._in_postgres(column) for column in self.columns)} from {self.name}"
+        return f"select {', '.join(self._in_postgres(column) for column in self.columns)} from {self.sql_name}"
 
     def _in_postgres(self, column: str) -> str:
         # A time without a zone is UTC's: that is the sessions' time zone.
         cast = "::timestamptz" if self.columns[column] == "timestamp" else ""
-        return f"{self.in_postgres.get(column, self.fields.get(column, column) + cast)} as {column}"
+        return f"{self.in_postgres.get(column, quoted(self.fields.get(column, column)) + cast)} as {column}"
+
+
+def quoted(name: str) -> str:
+    """A name as Postgres takes it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 class Project:
     """A copy of the dbt project that has the given tables in place of the bank's."""
 
-    def __init__(self, folder: Path, tables: Sequence[Table]) -> None:
+    def __init__(self, folder: Path, tables: Sequence[Table], schema: str) -> None:
         self.folder = folder
+        self.schema = schema
         self.bank = folder / "models" / "staging" / "bank"
         for part in PARTS:
             self._take(part)
@@ -114,7 +131,13 @@ class Project:
         (bronze,) = yaml.safe_load((PROJECT / "models/staging/bank/_bank__sources.yml").read_text())["sources"]
         columns = bronze["tables"][0]["columns"]
         bronze["tables"] = [
-            {"name": table.name, "description": f"Messages about {table.name}.", "columns": columns} for table in tables
+            {
+                "name": table.name,
+                "description": f"Messages about {table.name}.",
+                "columns": columns,
+                "config": {"meta": {"schema": self.schema, "table": table.in_bank or table.name}},
+            }
+            for table in tables
         ]
         (self.bank / "_bank__sources.yml").write_text(yaml.safe_dump({"sources": [bronze]}))
 
@@ -198,7 +221,7 @@ class Lane:
 
     @cached_property
     def project(self) -> Project:
-        return Project(self.work / "project", list(self.tables.values()))
+        return Project(self.work / "project", list(self.tables.values()), self.name)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -214,18 +237,25 @@ class Lane:
         return self.work / "checkpoints"
 
     def topic(self, table: str) -> str:
-        return f"{self.name}.{self.name}.{table}"
+        return f"{self.name}.{self.in_bank(self.tables[table]).topic}"
 
     def create(self) -> None:
         """The tables in Postgres, and the publication and the rights that capture needs. No connector yet."""
         self.sql(f"create schema {self.name}")
-        self.sql(f"grant usage on schema {self.name} to {source.CAPTURE_ROLE}")
         for table in self.tables.values():
-            self.sql(f"create table {table.name} ({table.definition})")
-            self.sql(f"alter table {table.name} replica identity {table.replica_identity}")
-            self.sql(f"grant select on {table.name} to {source.CAPTURE_ROLE}")
-        captured = ", ".join([*self.tables, "debezium.signal", "debezium.heartbeat"])
-        self.sql(f"create publication {self.name} for table {captured}")
+            self.sql(f"create table {table.sql_name} ({table.definition}) {table.options}")
+        with self.connect() as connection:
+            wanted = {self.in_bank(table): table.replica_identity for table in self.tables.values()}
+            open_to_capture(connection, wanted, publication=self.name)
+
+    def in_bank(self, table: Table) -> TableName:
+        return TableName(self.name, table.in_bank or table.name)
+
+    def findings(self) -> list[str]:
+        """What is wrong with the capture of the tables."""
+        with self.connect() as connection:
+            tables = [self.in_bank(table) for table in self.tables.values()]
+            return [str(found) for found in source.findings(connection, tables, publication=self.name)]
 
     def capture(self, **settings: str) -> None:
         """Register the lane's connector, which reads what is there and then follows.
@@ -233,6 +263,9 @@ class Lane:
         Args:
             settings: further settings of the connector, with `__` where Debezium's names have a dot.
         """
+        tables = [self.in_bank(table) for table in self.tables.values()]
+        with self.connect() as connection:
+            left_out = left_out_columns(connection, tables)
         source.register_connector(
             self.stack.environment["CONNECT_URL"],
             {
@@ -240,7 +273,7 @@ class Lane:
                 "slot.name": self.name,
                 "publication.name": self.name,
                 "topic.prefix": self.name,
-                "table.include.list": ",".join(f"{self.name}.{table}" for table in self.tables),
+                **settings_of(tables, left_out),
                 **{name.replace("__", "."): value for name, value in settings.items()},
             },
         )

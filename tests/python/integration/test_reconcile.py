@@ -19,6 +19,7 @@ from reconcile.check import Comparison, compare, comparisons
 from reconcile.errors import ReconcileError
 from reconcile.project import Column, Entity, Project
 from reconcile.stores import Bank, Lake
+from source.capture import TableName
 
 COMPARED = [
     "silver.stg_bank__checking_accounts",
@@ -216,7 +217,9 @@ def everything(stack: Stack) -> Iterator[Comparison]:
 
     columns = [Column(name, types[1], name) for name, types in zip(names, VALUES, strict=True)]
     columns += [Column("number", "int", "number"), Column("kind", "string", "kind")]
-    entity = Entity("stg_everything", "everything", "", "", "everything", ("kind", "number"), tuple(columns))
+    entity = Entity(
+        "stg_everything", TableName("public", "everything"), "", "", "everything", ("kind", "number"), tuple(columns)
+    )
     with stack.connect() as connection:
         connection.execute(f"create table everything as {select(0)}")
         try:

@@ -249,7 +249,7 @@ def test_nothing_is_registered_or_opened_for_a_table_that_cannot_be_captured(
     bank: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrate(bank)
-    with pytest.raises(SourceError, match="^Kafka Connect can't be reached"):
+    with pytest.raises(SourceError, match=r"^Kafka Connect can't be reached"):
         start_capture("http://127.0.0.1:1", bank)
     with psycopg.connect(bank) as connection:
         connection.execute("alter table transactions replica identity nothing")
