@@ -41,7 +41,7 @@ def parse(sql: str) -> exp.Expr:
 
 def column(mart: str, name: str) -> str:
     """A column as DAX names it."""
-    return f"'{mart}'[{name}]"
+    return "'" + mart.replace("'", "''") + "'[" + name.replace("]", "]]") + "]"
 
 
 def formula(expression: exp.Expr, mart: str) -> str:

@@ -223,8 +223,8 @@ def _name(name: str) -> str:
 
 
 def _text(value: str) -> str:
-    """A text as Power Query writes it."""
-    return '"' + value.replace('"', '""') + '"'
+    """A text as Power Query writes it, where #( begins an escape."""
+    return '"' + value.replace('"', '""').replace("#(", "#(#)(") + '"'
 
 
 def _tag(*names: str) -> str:

@@ -54,7 +54,7 @@ def _source(mart: Mart, gold: Gold, connection: Connection) -> str:
             "workgroup-auth-mode": "prompt",
         },
     )
-    table = f"[{catalog}].[{schema}].[{mart.name}]"
+    table = ".".join(map(_name, (catalog, schema, mart.name)))
     _add(federated, "relation", {"connection": CONNECTION, "name": mart.name, "table": table, "type": "table"})
     _add(source, "aliases", {"enabled": "yes"})
     for column in mart.columns:
@@ -69,7 +69,7 @@ def _column(source: ElementTree.Element, column: Column) -> None:
     attributes = {
         "caption": _caption(column.name),
         "datatype": "real" if column.kind == "decimal" else column.kind,
-        "name": f"[{column.name}]",
+        "name": _name(column.name),
         "role": "measure" if is_measure else "dimension",
         "type": "quantitative" if is_measure else "nominal" if column.kind in ("string", "boolean") else "ordinal",
     }
@@ -85,6 +85,11 @@ def _column(source: ElementTree.Element, column: Column) -> None:
     if column.description:
         text = _add(_add(described, "desc"), "formatted-text")
         _add(text, "run").text = column.description
+
+
+def _name(name: str) -> str:
+    """A name as Tableau writes it, whatever is in it."""
+    return "[" + name.replace("]", "]]") + "]"
 
 
 def _caption(name: str) -> str:

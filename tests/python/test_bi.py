@@ -317,6 +317,15 @@ def test_a_warehouse_can_be_said_once_for_all_files(manifest: Manifest) -> None:
             assert "mode: directQuery" in text
 
 
+def test_any_name_of_a_catalog_and_schema_is_quoted(manifest: Manifest) -> None:
+    made = files(manifest, bi.Connection("a.host", "/sql/1.0/warehouses/1", "te]st's", 'my "gold" #(lf) 100%'))
+    expressions = made["power_bi/FinancialInsights.SemanticModel/definition/expressions.tmdl"]
+    assert '= "my ""gold"" #(#)(lf) 100%" meta' in expressions
+    assert '= "te]st\'s" meta' in expressions
+    (relation,) = ElementTree.fromstring(made["tableau/popular_products.tds"].encode()).findall(".//relation")
+    assert relation.attrib["table"] == '[te]]st\'s].[my "gold" #(lf) 100%].[popular_products]'
+
+
 def test_a_column_renamed_in_a_mart_is_renamed_in_both(changed: Manifest) -> None:
     columns = node(changed, "transaction_summary")["columns"]
     columns["total_debits"]["name"] = "money_spent"

@@ -109,6 +109,22 @@ def dbt_in_vain(stack: Stack, folder: Path, command: str, environment: dict[str,
     return said
 
 
+def test_status_tells_of_a_table_that_capture_can_not_read(stack: Stack, after_the_snapshot: Round) -> None:
+    with stack.connect() as connection:
+        connection.execute("revoke select on scheduled_payments from debezium")
+        try:
+            broken = stack.run("local", "status")
+        finally:
+            connection.execute("grant select on scheduled_payments to debezium")
+    assert broken.returncode == 1
+    assert broken.stderr.strip().startswith("public.scheduled_payments can't be read by debezium. Mend it with: grant")
+    assert broken.stderr.strip().count("\n") == 0
+    whole = stack.run("local", "status")
+    assert (whole.returncode, whole.stderr) == (0, "")
+    assert "postgres" in broken.stdout
+    assert "RUNNING" in whole.stdout
+
+
 @pytest.mark.parametrize("command", ["status", "logs"])
 def test_a_stack_that_is_not_up_is_one_line(tmp_path: Path, stack: Stack, command: str) -> None:
     result = stack.run("local", command, environment={"INSIGHTS_HOME": str(tmp_path)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -140,9 +141,17 @@ def test_a_mart_of_customers_is_there_and_empty(built: Built, mart: str) -> None
     assert built.stack.value(f"select count(*) from plain_gold.{mart}") == 0
 
 
-def test_it_reconciles(built: Built) -> None:
+def test_it_reconciles_but_for_a_table_whose_changes_are_not_captured(built: Built) -> None:
+    with built.stack.connect() as connection:
+        connection.execute("alter table purchase_trends replica identity nothing")
     target = {"DBT_TARGET_PATH": str(built.stack.work / "target"), "DBT_LOG_PATH": str(built.stack.work / "logs")}
     result = built.stack.run("reconcile", environment=target)
-    assert result.returncode == 0, result.stdout + result.stderr
+    # All is equal, and would not stay so.
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert re.findall("^Capture is broken: .*", result.stdout, re.MULTILINE) == [
+        "Capture is broken: public.purchase_trends has a replica identity that does not hold its primary key."
+        " Mend it with: alter table public.purchase_trends replica identity full"
+    ]
+    assert not re.search("missing|too many|different|✓", result.stdout.partition("different\n")[2]), result.stdout
     assert result.stdout.count("the bank has no such table") == 3
     assert result.stdout.count("the bank has not all the tables it is made of") == len(OF_CUSTOMERS)
