@@ -34,8 +34,8 @@ class TableName(NamedTuple):
 
 
 def literal_pattern(name: str) -> str:
-    """A regular expression of Java's for a name, whatever is in it."""
-    return re.sub(r"([^\w])", r"\\\1", name)
+    """A regular expression for a name, whatever is in it. Blanks are numbers in it: Debezium trims what it lists."""
+    return re.sub(r"[^\w]", lambda found: f"\\u{ord(found[0]):04x}" if found[0].isspace() else f"\\{found[0]}", name)
 
 
 # By table of `public`, or by ("schema", "table"), in the letters that Postgres shows.
