@@ -27,6 +27,15 @@ PAGES = "dashboard/financial_insights.lvdash.json"
 TASKS = "resources.jobs.bank_to_gold.tasks"
 IN_PAGES = f"{DASHBOARD}: resources.dashboards.financial_insights.file_path"
 
+PERMITTED = """\
+      permissions:
+        - {level: READ, service_principal_name: "${var.service_principal}"}
+      name:"""
+READS_ALREADY = """\
+            - {level: CAN_MANAGE, group_name: "${var.readers}"}
+            - level: CAN_READ
+"""
+
 Plant = Callable[[str, str, str], int]
 
 # dbt-databricks speaks to an older Pydantic.
@@ -138,6 +147,16 @@ FAULTS = {
         *("databricks.yml", "default: UNPAUSED", "default: RUNNING"),
         f"{ALERT}: resources.alerts.stale_data.schedule.pause_status: 'RUNNING' is not one of "
         "its values; known: PAUSED, UNPAUSED",
+    ),
+    "a permission that the target gives already": (
+        *("resources/kafka.secret_scope.yml", "      name:", PERMITTED),
+        "resources/kafka.secret_scope.yml: resources.secret_scopes.kafka: service-principal has a permission twice: "
+        "here, and by the permissions of prod",
+    ),
+    "a permission that a resource gives twice": (
+        *("databricks.yml", "            - level: CAN_READ\n", READS_ALREADY),
+        "resources/financial_insights.dashboard.yml: resources.dashboards.financial_insights: readers has a permission "
+        "twice here",
     ),
     "another release of the CLI than this is checked by": (
         *("databricks.yml", '">=1.22.1"', '">=2"'),

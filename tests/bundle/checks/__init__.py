@@ -19,6 +19,7 @@ AS_WRITTEN: list[Callable[[Bundle], Iterator[Found]]] = [
     policy.check_targets,
 ]
 AS_DEPLOYED: list[Callable[[Deployment], Iterator[Found]]] = [
+    policy.check_permissions,
     files.check_builds,
     files.check_sync,
     files.check_environments,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from packaging.specifiers import SpecifierSet
 
+from bundle.deployment import Deployment
 from bundle.project import Project
 from bundle.reading import REFERENCE, Bundle, Found, show, strings
 
@@ -58,6 +60,25 @@ def check_production(bundle: Bundle, name: str) -> Iterator[Found]:
         if where[-1] != "level" and not (reference and reference[1] in given):
             told = "who may run and see production is said at deployment"
             yield where, f"must be a variable without a default: {told}"
+
+
+def check_permissions(deployment: Deployment) -> Iterator[Found]:
+    """Each principal has one permission on a resource. The CLI adds those of the target to what a resource says."""
+    of_all = [_principal(entry) for entry in deployment.config.get("permissions") or []]
+    for kind, resources in (deployment.config.get("resources") or {}).items():
+        for name, resource in resources.items():
+            own = [_principal(entry) for entry in (resource or {}).get("permissions") or []]
+            for principal in dict.fromkeys(own):
+                if principal in of_all:
+                    told = f"here, and by the permissions of {deployment.target}"
+                    yield ("resources", kind, name), f"{principal} has a permission twice: {told}"
+                elif own.count(principal) > 1:
+                    yield ("resources", kind, name), f"{principal} has a permission twice here"
+
+
+def _principal(entry: dict[str, Any]) -> str:
+    """Who a permission is for, a user, a group or a service principal."""
+    return next((str(value) for key, value in sorted(entry.items()) if key != "level"), "nobody")
 
 
 def check_cli_version(bundle: Bundle, project: Project) -> Iterator[Found]:
