@@ -27,3 +27,17 @@
 {% macro today() -%}
     date '{{ run_started_at.strftime("%Y-%m-%d") }}'
 {%- endmacro %}
+
+{#- Condition on a scheduled payment: it still waits, and its day was before dbt's. The one place that says what overdue is. -#}
+{% macro is_overdue(prefix='') -%}
+    {{ prefix }}status = 'scheduled' and {{ prefix }}due_date < {{ today() }}
+{%- endmacro %}
+
+{#- Condition on a scheduled payment: it became overdue since the model last ran, as the day turned, without a change in the bank. -#}
+{% macro became_overdue(prefix='') -%}
+    {%- if is_incremental() -%}
+        {{ is_overdue(prefix) }} and {{ prefix }}due_date >= to_date({{ newest('_loaded_at') }})
+    {%- else -%}
+        false
+    {%- endif -%}
+{%- endmacro %}

@@ -1,7 +1,8 @@
 {#- The rows of an entity that belongs to accounts, with the customer who owns the account now: on the model's first run all, later those that
-    changed, and those of accounts that came to another customer. A row that is deleted, or nobody's, has no customer. -#}
-{% macro rows_of_customers(parent, subjects) -%}
+    changed, those of accounts that came to another customer, and those that meet a condition. A row that is deleted, or nobody's, has no customer. -#}
+{% macro rows_of_customers(parent, subjects, also='false') -%}
     {%- set new = newer_than_this(parent) if is_incremental() else 'true' -%}
+    {%- set new = new if also | trim == 'false' else new ~ ' or coalesce(' ~ also ~ ', false)' -%}
     {%- set owners_may_have_changed = is_incremental() and may_have_news(ref('int_customer_changes')) -%}
     with
 

@@ -157,13 +157,28 @@ _DAILY_PURCHASES = """
 """
 
 _DAILY_SCHEDULED_PAYMENTS = """
-    select status, sum(amount)::numeric(22, 2) as total_amount, count(*) as payment_count, due_date
+    select
+        status,
+        sum(amount)::numeric(22, 2) as total_amount,
+        count(*) as payment_count,
+        status = 'scheduled' and due_date < %(today)s as is_overdue,
+        due_date
     from scheduled_payments
     group by status, due_date
 """
 
 _CUSTOMER_SCHEDULED_PAYMENTS = """
-    select payment_id, account_id, customer_id, transaction_id, payee, frequency, status, amount, due_date
+    select
+        payment_id,
+        account_id,
+        customer_id,
+        transaction_id,
+        payee,
+        frequency,
+        status,
+        amount,
+        status = 'scheduled' and due_date < %(today)s as is_overdue,
+        due_date
     from scheduled_payments join checking_account using (account_id)
     where customer_id is not null
 """

@@ -5,7 +5,7 @@ select
     account_id,
     payee,
     frequency,
-    case when status = 'scheduled' and due_date < current_date() then 'overdue' else status end as state,
+    case when is_overdue then 'overdue' else status end as state,
     amount
 from customer_scheduled_payments
 where

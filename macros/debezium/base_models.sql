@@ -15,3 +15,22 @@
     {%- endfor -%}
     {{ return(found) }}
 {%- endmacro %}
+
+{#- After a run that built base models, but not the views that list them all: the views are written again, so that they know a table that was
+    just added, whichever models the run was asked for. Their comments and grants stay. -#}
+{% macro renew_views_of_bases() -%}
+    {%- if execute and flags.WHICH in ('run', 'build') -%}
+        {%- set built = [] -%}
+        {%- for result in results if result.status == 'success' and result.node.resource_type == 'model' -%}
+            {%- do built.append(result.node.name) -%}
+        {%- endfor -%}
+        {%- if built | select('in', base_models() | map(attribute='name') | list) | list -%}
+            {%- for node in graph.nodes.values() if node.config.get('meta', {}).get('lists_bases') and node.name not in built -%}
+                {%- set relation = load_relation(api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias)) -%}
+                {%- if relation is not none -%}
+                    {%- do run_query('alter view ' ~ relation ~ ' as ' ~ render(node.raw_code)) -%}
+                {%- endif -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}

@@ -14,20 +14,22 @@ accounts as (
 
 ),
 
--- Without a snapshot, an update may be the first that is known of an account.
-snapshot_reads as (
+-- Without a whole snapshot, an update may be the first that is known of an account: one of a part of the table read others.
+whole_snapshots as (
 
-    select count(*) as read_count
+    select count(*) as snapshot_count
     from {{ ref('base_bank__checking_account_changes') }}
-    where _cdc_op = 'r'
+    where _cdc_reset = 'snapshot'
 
 ),
 
 new_account_changes as (
 
     select
+        account_id,
         customer_id,
         try_cast(get_json_object(_cdc_before, '$.customer_id') as int) as previous_customer_id,
+        _cdc_op,
         _cdc_reset
     from {{ ref('base_bank__checking_account_changes') }}
     where {{ new.checking_accounts }}
@@ -50,9 +52,25 @@ account_changes as (
         changed.customer_id,
         changed.previous_customer_id,
         not changed.customer_id <=> changed.previous_customer_id
-        or snapshot_reads.read_count = 0 as may_change_owner
+        or whole_snapshots.snapshot_count = 0 as may_change_owner
     from new_account_changes as changed
-    cross join snapshot_reads
+    cross join whole_snapshots
+    {% if is_incremental() %}
+
+        union all
+
+        -- A row that a snapshot read doesn't tell what it was before. All who ever had the account may have lost it.
+        select
+            earlier.customer_id,
+            null as previous_customer_id,
+            true as may_change_owner
+        from {{ ref('base_bank__checking_account_changes') }} as earlier
+        left semi join new_account_changes as read_again
+            on
+                earlier.account_id = read_again.account_id
+                and read_again.previous_customer_id is null
+                and read_again._cdc_op in ('r', 'u')
+    {% endif %}
 
 ),
 
@@ -68,7 +86,9 @@ account_owners as (
 new_payment_changes as (
 
     select
+        payment_id,
         try_cast(get_json_object(_cdc_before, '$.account_id') as int) as previous_account_id,
+        _cdc_op,
         _cdc_reset
     from {{ ref('base_bank__scheduled_payment_changes') }}
     where {{ new.scheduled_payments }}
@@ -83,6 +103,18 @@ payment_accounts as (
     union distinct
 
     select previous_account_id as account_id from new_payment_changes
+    {% if is_incremental() %}
+
+        union distinct
+
+        select earlier.account_id
+        from {{ ref('base_bank__scheduled_payment_changes') }} as earlier
+        left semi join new_payment_changes as read_again
+            on
+                earlier.payment_id = read_again.payment_id
+                and read_again.previous_account_id is null
+                and read_again._cdc_op in ('r', 'u')
+    {% endif %}
 
 ),
 

@@ -3,7 +3,7 @@
     config(
         unique_key='payment_id',
         liquid_clustered_by='customer_id',
-        meta={'subjects': subjects, 'rows_of': entity, 'delete_when': 'customer_id is null'},
+        meta={'subjects': subjects, 'rows_of': entity, 'delete_when': 'customer_id is null', 'changes_daily': true},
     )
 }}
 
@@ -12,7 +12,7 @@ with
 
 payments as (
 
-    {{ rows_of_customers(ref(entity), subjects) }}
+    {{ rows_of_customers(ref(entity), subjects, also=became_overdue()) }}
 
 ),
 
@@ -27,6 +27,7 @@ final as (
         frequency,
         status,
         amount,
+        {{ is_overdue() }} as is_overdue,
         due_date,
         {{ loaded_at() }} as _loaded_at
     from payments

@@ -14,6 +14,7 @@ final as (
         status,
         cast(sum(total_amount) as decimal(22, 2)) as total_amount,
         sum(payment_count) as payment_count,
+        {{ is_overdue() }} as is_overdue,
         due_date
     from blocks
     group by status, due_date

@@ -13,6 +13,7 @@ changes as (
         select
             '{{ base.bronze_table }}' as bronze_table,
             _cdc_error,
+            _cdc_op in ('c', 'u', 'r') and _cdc_error is null as has_row,
             coalesce(_cdc_unknown_fields, array()) as unknown_fields,
             -- What can't be read may lack fields that its table has.
             if(_cdc_error is null, coalesce(_cdc_missing_fields, array()), array()) as missing_fields,
@@ -37,8 +38,10 @@ final as (
         nullif(array_join(array_sort(flatten(collect_set(missing_fields))), ', '), '') as missing_fields,
         count(*) as change_count,
         count(_cdc_error) as quarantined_count,
+        count_if(has_row) as row_count,
         _loaded_at as run_started_at,
         max(_cdc_committed_at) as last_committed_at,
+        min(_ingested_at) as first_ingested_at,
         max(_ingested_at) as last_ingested_at,
         {{ loaded_at() }} as _loaded_at
     from changes

@@ -24,7 +24,7 @@ payments as (
     select
         *,
         status = 'scheduled' as is_scheduled,
-        status = 'scheduled' and due_date < {{ today() }} as is_overdue
+        {{ is_overdue() }} as is_overdue
     from {{ ref('stg_bank__scheduled_payments') }}
     where not is_deleted
 
@@ -41,9 +41,7 @@ customers as (
         select accounts.customer_id
         from payments
         inner join accounts on payments.account_id = accounts.account_id
-        where
-            payments.is_overdue
-            and payments.due_date >= to_date({{ newest('_loaded_at') }})
+        where {{ became_overdue('payments.') }}
     {% endif %}
 
 ),

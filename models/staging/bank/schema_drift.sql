@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized='view', meta={'lists_bases': true}) }}
 
 -- All base models are asked, also one that was added. These are named so that they come first, and for the lineage.
 -- depends_on: {{ ref('base_bank__customer_changes') }}, {{ ref('base_bank__checking_account_changes') }}

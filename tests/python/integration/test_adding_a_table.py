@@ -234,8 +234,8 @@ class Changed:
 
 
 QUARANTINED = "select * from silver.quarantined_messages where bronze_table = 'cards' order by _cdc_offset"
-TESTS = ["quarantined_messages", "schema_drift", "every_bronze_message_is_accounted_for"]
-TESTS += ["every_field_is_declared", "no_message_is_in_quarantine"]
+# Not the views that they read: whatever a run is asked for, these know the table afterwards.
+TESTS = ["every_bronze_message_is_accounted_for", "every_field_is_declared", "no_message_is_in_quarantine"]
 
 
 def declaration(name: str) -> str:
