@@ -27,8 +27,8 @@ from (
         , case when status = 'failed' then 1 else 0 end AS customer_failed_payments
         , case when status = 'cancelled' then 1 else 0 end AS customer_cancelled_payments
         , case when status = 'scheduled' then amount else 0 end AS customer_scheduled_amount
-        , case when status = 'scheduled' and due_date < current_date() then 1 else 0 end AS customer_overdue_payments
-        , case when status = 'scheduled' and due_date < current_date() then amount else 0 end AS customer_overdue_amount
+        , case when is_overdue then 1 else 0 end AS customer_overdue_payments
+        , case when is_overdue then amount else 0 end AS customer_overdue_amount
         , case when status in ('executed', 'failed') then 1 else 0 end AS customer_tried_payments
       FROM customer_scheduled_payments customers_scheduled_payments_src_10000
     ) subq_2

@@ -26,8 +26,8 @@ from (
         , case when status = 'failed' then payment_count else 0 end AS failed_payments
         , case when status = 'cancelled' then payment_count else 0 end AS cancelled_payments
         , case when status = 'scheduled' then total_amount else 0 end AS scheduled_amount
-        , case when status = 'scheduled' and due_date < current_date() then payment_count else 0 end AS overdue_payments
-        , case when status = 'scheduled' and due_date < current_date() then total_amount else 0 end AS overdue_amount
+        , case when is_overdue then payment_count else 0 end AS overdue_payments
+        , case when is_overdue then total_amount else 0 end AS overdue_amount
         , case when status in ('executed', 'failed') then payment_count else 0 end AS tried_payments
       FROM daily_scheduled_payments due_days_src_10000
     ) subq_2
