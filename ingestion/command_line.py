@@ -10,14 +10,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from ingestion.config import Config
 from ingestion.errors import IngestionError
 from ingestion.job import ingest_available, ingest_continuously
 from ingestion.kafka_auth import METHODS, NONE, environment_name, is_secret
+from ingestion.lock import writer_lock
 from ingestion.secret_scope import SecretStore, kafka_secrets
-from ingestion.session import spark_session
+from ingestion.session import gone, is_gone, spark_session
 
 DESCRIPTION = """\
 Land Kafka messages in Bronze Delta tables: every message of each topic whose name starts with a prefix, once, as it
@@ -178,6 +180,17 @@ def run(options: argparse.Namespace, *, spark: SparkSession | None, secrets: Sec
         max_offsets_per_trigger=options.max_offsets_per_trigger,
     )
     spark = spark or spark_session()
+    with writer_lock(config.schema, "ingestion"):
+        try:
+            land(options, config, spark)
+        except PySparkException as error:
+            if not is_gone(error):
+                raise
+            raise IngestionError(gone()) from None
+
+
+def land(options: argparse.Namespace, config: Config, spark: SparkSession) -> None:
+    """Land what is there, or go on until interrupted."""
     if options.trigger == "available-now":
         landed = ingest_available(spark, config)
         for one in landed:

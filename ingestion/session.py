@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from urllib.parse import urlsplit
 
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from ingestion.errors import IngestionError
+
+# Seconds for which a server that does not answer is asked again. PySpark's own ten minutes are for clusters that come
+# back with their sessions; a Connect server that was started again knows none of the sessions it had.
+PATIENCE = 20.0
 
 
 def spark_session() -> SparkSession:
@@ -18,9 +24,58 @@ def spark_session() -> SparkSession:
         IngestionError: nothing listens there.
     """
     # Databricks' serverless compute sets the variable too, to a socket that its own PySpark knows ("unix:///…").
-    if os.environ.get("SPARK_REMOTE", "").startswith("sc://"):
+    is_server = os.environ.get("SPARK_REMOTE", "").startswith("sc://")
+    if is_server:
         require_spark()
-    return SparkSession.builder.getOrCreate()
+    session = SparkSession.builder.getOrCreate()
+    if is_server:
+        give_up_soon(session)
+    return session
+
+
+def give_up_soon(session: SparkSession) -> None:
+    """Let a session over Spark Connect end with an error when its server is gone, instead of asking for ten minutes."""
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    class GiveUpSoon(DefaultPolicy):
+        """Asks again for `PATIENCE` seconds in all, however many calls fail by then."""
+
+        def __init__(self) -> None:
+            super().__init__(max_retries=None, max_backoff=1000, max_server_retry_delay=1000)
+            self.first_failure = self.last_failure = float("-inf")
+
+        def can_retry(self, e: BaseException) -> bool:
+            if not super().can_retry(e):
+                return False
+            now = time.monotonic()
+            if now - self.last_failure > PATIENCE:
+                self.first_failure = now
+            self.last_failure = now
+            return now - self.first_failure < PATIENCE
+
+    session.client.set_retry_policies([GiveUpSoon()])
+
+
+def is_gone(error: BaseException) -> bool:
+    """Whether an error says that the Spark server does not answer, or is another one than the session began with."""
+    text = str(error)
+    return isinstance(error, PySparkException) and any(
+        sign in text for sign in ("StatusCode.UNAVAILABLE", "INVALID_HANDLE.SESSION", "SESSION_CHANGED")
+    )
+
+
+def gone() -> str:
+    """One line on a server that is gone, for whoever's command depended on it."""
+    return (
+        f"Spark ended while this ran: it does not answer at {where()}, or was started again. "
+        "Nothing that was written is lost. Run: make up, and then this again"
+    )
+
+
+def where() -> str:
+    """The server's address, without what follows it, which may be a token."""
+    address = urlsplit(os.environ.get("SPARK_REMOTE", "").partition(";")[0])
+    return f"{address.scheme}://{address.netloc}"
 
 
 def require_spark() -> None:
@@ -36,6 +91,4 @@ def require_spark() -> None:
     try:
         socket.create_connection((address.hostname or "localhost", address.port or 15002), timeout=5).close()
     except OSError as error:
-        raise IngestionError(
-            f"Spark is not running at {address.scheme}://{address.netloc}. Start the local stack with: make up"
-        ) from error
+        raise IngestionError(f"Spark is not running at {where()}. Start the local stack with: make up") from error

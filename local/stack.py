@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,26 @@ from local.services import Service, prepare
 MARK = "FINANCIAL_INSIGHTS_STACK"
 START_SECONDS = 120
 
+# What a shell may hold of another stack: variables that begin so. A Spark server would try to be the client of the one
+# that SPARK_REMOTE names.
+FOREIGN = (
+    "DATABASE_URL",
+    "CONNECT_URL",
+    "SPARK_",
+    "CHECKPOINTS",
+    "WRITER_",
+    "KAFKA_",
+    "TOPIC_PREFIX",
+    "BRONZE_SCHEMA",
+    "DBT_",
+    "DATABRICKS_",
+)
+
+
+def without_other_stack(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what leads to another stack."""
+    return {name: value for name, value in environment.items() if not name.startswith(FOREIGN)}
+
 
 def up(home: Home, progress: Callable[[str], None] = lambda message: None) -> dict[str, str]:
     """Start what isn't running, wait until all of it answers, and return what leads to it (also in `env`).
@@ -31,7 +51,9 @@ def up(home: Home, progress: Callable[[str], None] = lambda message: None) -> di
         StackError: a service does not come up; the message names its log.
     """
     home.create()
-    if not is_running(home):
+    if is_running(home):
+        start_stopped(home)
+    else:
         stop_strays(home)
         start_supervisor(home, prepare(home, home.choose_ports()))
     ports = home.ports()
@@ -46,6 +68,7 @@ def up(home: Home, progress: Callable[[str], None] = lambda message: None) -> di
         # "localhost" and not 127.0.0.1: the client sends a token without TLS only to this name.
         "SPARK_REMOTE": f"sc://localhost:{ports['spark']}",
         "CHECKPOINTS": str(home.root / "checkpoints"),
+        "WRITER_LOCKS": str(home.root / "locks"),
         "SPARK_CONNECT_AUTHENTICATE_TOKEN": secrets["spark"],
     }
     home.write_env(environment)
@@ -95,13 +118,21 @@ def supervisor(home: Home) -> Any:
     return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
 
+def start_stopped(home: Home) -> None:
+    """Start what the supervisor has given up, or somebody stopped: whatever was the matter may be mended by now."""
+    for service in supervisor(home).getAllProcessInfo():
+        if service["statename"] in ("FATAL", "EXITED", "STOPPED", "UNKNOWN"):
+            with contextlib.suppress(xmlrpc.client.Fault):  # it has just been started, or fails at once: we wait below
+                supervisor(home).startProcess(service["name"], False)
+
+
 def start_supervisor(home: Home, services: list[Service]) -> None:
     """Write Supervisor's configuration and start it in the background."""
     configuration = home.root / "supervisord.conf"
     home.write_private(configuration, "".join(supervisor_sections(home, services)))
     started = subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(configuration)],
-        env={**os.environ, MARK: str(home.root)},
+        env={**without_other_stack(os.environ), MARK: str(home.root)},
         cwd=home.root,
         stdin=subprocess.DEVNULL,
         capture_output=True,

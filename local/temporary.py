@@ -12,20 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from local.home import PROJECT, Home
-from local.stack import down
-
-# What a developer's shell may hold, and would lead to another stack.
-FOREIGN = (
-    "DATABASE_URL",
-    "CONNECT_URL",
-    "SPARK_",
-    "CHECKPOINTS",
-    "KAFKA_",
-    "TOPIC_PREFIX",
-    "BRONZE_SCHEMA",
-    "DBT_",
-    "DATABRICKS_",
-)
+from local.stack import down, without_other_stack
 
 # Ends the stack when this process is gone, whatever ended that: its standard input closes then.
 GUARD = """
@@ -38,8 +25,7 @@ local.down(local.Home.from_environment())
 
 def environment_for(home: Home) -> dict[str, str]:
     """This process's environment with a stack's folder, and without what leads to another stack."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    return {**clean, "INSIGHTS_HOME": str(home.root)}
+    return {**without_other_stack(os.environ), "INSIGHTS_HOME": str(home.root)}
 
 
 @contextlib.contextmanager

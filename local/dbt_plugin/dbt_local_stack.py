@@ -5,16 +5,20 @@ dbt loads every importable module whose name begins with `dbt_` and starts the p
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from typing import Any
 
+from dbt.adapters.spark import session as dbt_spark
 from dbt.flags import get_flags
 from dbt.plugins.manager import dbt_hook, dbtPlugin
+from dbt_common.events.event_manager_client import add_callback_to_manager
 from dbt_common.exceptions import DbtRuntimeError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from ingestion import IngestionError, require_spark
+from ingestion import IngestionError, gone, is_gone, leave_writer_lock, spark_session, take_writer_lock
 from local import Home
 
 # Bytes of tables up to which compiling Java for each statement takes longer than what the compiled code saves. Without,
@@ -24,6 +28,8 @@ SMALL = 50_000_000
 # Commands that work without a warehouse.
 OFFLINE = {"parse", "list", "ls", "deps", "clean", "init", "serve"}
 
+# Commands that write Silver and Gold. Others read, and may run beside them.
+WRITING = {"run", "build", "seed", "snapshot", "run-operation", "retry", "clone"}
 
 # Names that Silver has for itself, beside those that begin with `_cdc_` (macros/debezium/columns.sql).
 OWN = {"is_deleted", "_ingested_at", "_loaded_at"}
@@ -47,13 +53,18 @@ class LocalStack(dbtPlugin):
             os.environ.setdefault(name, value)
         # dbt-spark asks for Hive's catalog with each statement; a Connect server has its catalog from its start.
         warnings.filterwarnings("ignore", message="Failed to set spark.sql.catalogImplementation")
-        if getattr(flags, "WHICH", None) not in OFFLINE:
-            try:
-                require_spark()
-            except IngestionError as error:
-                raise DbtRuntimeError(str(error)) from error
-            if is_small(Home.from_environment()):
-                interpret_statements()
+        command = getattr(flags, "WHICH", None)
+        if command in OFFLINE:
+            return
+        try:
+            session = spark_session()
+            if command in WRITING:
+                be_the_only_writer(command)
+        except IngestionError as error:
+            raise DbtRuntimeError(str(error)) from error
+        if is_small(Home.from_environment()):
+            interpret_statements(session)
+        end_with_the_server()
 
     @dbt_hook  # type: ignore[untyped-decorator]
     def get_manifest_artifacts(self, manifest: Any) -> dict[str, Any]:
@@ -96,11 +107,71 @@ def is_small(home: Home) -> bool:
     return warehouse.is_dir() and sum(file.stat().st_size for file in warehouse.rglob("*.parquet")) < SMALL
 
 
-def interpret_statements() -> None:
+def interpret_statements(session: SparkSession) -> None:
     """Have Spark interpret this process's statements; dbt-spark takes the same session."""
-    session = SparkSession.builder.getOrCreate()
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+
+
+def be_the_only_writer(command: str) -> None:
+    """Take the lock of Silver and Gold, until the command has ended.
+
+    Raises:
+        IngestionError: another process has it.
+    """
+    lock = take_writer_lock(os.environ.get("DBT_SCHEMA") or "silver", f"dbt {command}")
+
+    def leave(event: Any) -> None:
+        nonlocal lock
+        if event.info.name == "CommandCompleted":
+            leave_writer_lock(lock)
+            lock = None
+
+    add_callback_to_manager(leave)
+
+
+class Cursor(dbt_spark.Cursor):
+    """dbt-spark's cursor, with an error of one line, and an end of the run, when the Spark server is gone."""
+
+    def execute(self, sql: str, *parameters: Any) -> None:
+        """Run a statement."""
+        with saying_that_spark_is_gone():
+            super().execute(sql, *parameters)
+
+    def fetchall(self) -> Any:
+        """All rows."""
+        with saying_that_spark_is_gone():
+            return super().fetchall()
+
+    def fetchone(self) -> Any:
+        """The next row."""
+        with saying_that_spark_is_gone():
+            return super().fetchone()
+
+
+@contextlib.contextmanager
+def saying_that_spark_is_gone() -> Any:
+    """Turn what PySpark raises without its server into one line, and let dbt skip what is left to run."""
+    try:
+        yield
+    except PySparkException as error:
+        if not is_gone(error):
+            raise
+        # dbt reads the flag after each model. Every other model would fail for the same reason.
+        object.__setattr__(get_flags(), "FAIL_FAST", True)  # type: ignore[no-untyped-call]
+        raise DbtRuntimeError(gone()) from None
+
+
+def cancel(connection: Any) -> None:
+    """Stop this process's statements on the server, as Ctrl-C asks each connection to; dbt-spark's does nothing."""
+    with contextlib.suppress(PySparkException):
+        SparkSession.builder.getOrCreate().interruptAll()
+
+
+def end_with_the_server() -> None:
+    """Have dbt-spark's sessions end when they are told to, and when their server has ended."""
+    vars(dbt_spark)["Cursor"] = Cursor
+    setattr(dbt_spark.SessionConnectionWrapper, "cancel", cancel)  # noqa: B010 (mypy knows no other way)
 
 
 plugins = [LocalStack]
