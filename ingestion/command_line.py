@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from ingestion.config import Config
 from ingestion.errors import IngestionError
-from ingestion.job import ingest_available, ingest_continuously
+from ingestion.job import ingest_available, ingest_continuously, new_life
 from ingestion.kafka_auth import METHODS, NONE, environment_name, is_secret
 from ingestion.lock import writer_lock
 from ingestion.secret_scope import SecretStore, kafka_secrets
@@ -194,6 +194,8 @@ def land(options: argparse.Namespace, config: Config, spark: SparkSession) -> No
     if options.trigger == "available-now":
         landed = ingest_available(spark, config)
         for one in landed:
+            if one.life.is_new:
+                print(new_life(one.topic, one.life))
             print(f"{one.table}: {one.rows} messages from {one.topic}")
         if not landed:
             print(f"No topic begins with {config.topic_prefix} yet: nothing to land.")

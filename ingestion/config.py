@@ -113,6 +113,8 @@ class Config:
         options = {
             "kafka.bootstrap.servers": self.bootstrap_servers,
             **{f"kafka.{name}": value for name, value in self.kafka_options.items()},
+            # What an aborted transaction sent never happened.
+            "kafka.isolation.level": "read_committed",
             "startingOffsets": "earliest",
             "failOnDataLoss": "true",
             "includeHeaders": "true",
@@ -133,9 +135,9 @@ class Config:
         name = re.sub(r"[^a-z0-9_]", "_", topic.removeprefix(self.topic_prefix).lower())
         return f"{self.schema_name}.{sql_name(name)}"
 
-    def checkpoint_of(self, topic: str) -> str:
-        """The checkpoint of a topic's query."""
-        return f"{self.checkpoints}/{topic}"
+    def checkpoint_of(self, topic: str, life: int = 1) -> str:
+        """The checkpoint of a topic's query, in one life of the topic: `@` stands in no topic's name."""
+        return f"{self.checkpoints}/{topic}" + (f"@{life}" if life > 1 else "")
 
     def without_secrets(self, text: str) -> str:
         """The text, as a log or an error may show it."""

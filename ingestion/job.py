@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
 import time
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -17,7 +14,9 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from ingestion.config import Config
 from ingestion.errors import IngestionError
-from ingestion.schema import BRONZE_COLUMNS, to_bronze
+from ingestion.explain import explain
+from ingestion.lives import Ends, Life, count_readable, find_ends, find_lives, tally
+from ingestion.schema import BRONZE_COLUMNS, LIFE, LIFE_COLUMN, to_bronze
 
 Progress = Callable[[str], None]
 
@@ -29,6 +28,22 @@ class Landed:
     topic: str
     table: str
     rows: int
+    life: Life
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is to land.
+
+    Attributes:
+        lives: the life that each topic is in.
+        messages: how many its Bronze table has.
+        troubles: one line on each topic that can't be landed.
+    """
+
+    lives: dict[str, Life]
+    messages: dict[str, int]
+    troubles: dict[str, str]
 
 
 def ingest_available(spark: SparkSession, config: Config) -> list[Landed]:
@@ -37,22 +52,37 @@ def ingest_available(spark: SparkSession, config: Config) -> list[Landed]:
     Raises:
         IngestionError: one or more topics could not be landed; the others were, to the end.
     """
+    found = look(spark, config)
+    troubles = dict(found.troubles)
     queries: dict[str, StreamingQuery] = {}
-    landed, troubles = [], []
-    for topic in find_topics(spark, config):
+    moved = []
+    for topic, life in found.lives.items():
         try:
-            queries[topic] = start_query(spark, config, topic, {"availableNow": True})
+            queries[topic] = start_query(spark, config, topic, life, {"availableNow": True})
         except PySparkException as error:
-            troubles.append(explain(error, config, topic))
+            troubles[topic] = explain(error, config, topic, life.number)
     for topic, query in queries.items():
         try:
             query.awaitTermination()
-            rows = sum(source["numInputRows"] for progress in query.recentProgress for source in progress["sources"])
-            landed.append(Landed(topic, config.table_of(topic), rows))
+            sources = [source for progress in query.recentProgress for source in progress["sources"]]
+            if any(source["startOffset"] != source["endOffset"] for source in sources):
+                moved.append(topic)
         except PySparkException as error:
-            troubles.append(explain(error, config, topic))
+            troubles[topic] = explain(error, config, topic, found.lives[topic].number)
+    # Not by the queries' progress, of which Spark keeps the last hundred micro-batches.
+    now = tally(spark, {topic: config.table_of(topic) for topic in moved})
+    landed = [
+        Landed(
+            topic,
+            config.table_of(topic),
+            now[topic][1] - found.messages[topic] if topic in now else 0,
+            found.lives[topic],
+        )
+        for topic in queries
+        if topic not in troubles
+    ]
     if troubles:
-        raise IngestionError("\n".join(troubles))
+        raise IngestionError("\n".join(dict.fromkeys(troubles.values())))
     return landed
 
 
@@ -82,176 +112,166 @@ def ingest_continuously(
         IngestionError: told to stop, with topics that had failed on the way.
     """
     queries: dict[str, StreamingQuery] = {}
+    lives: dict[str, int] = {}
     troubles: dict[str, str] = {}
+
+    def take_up(topic: str, life: Life) -> None:
+        if topic in queries:
+            queries.pop(topic).stop()
+        lives[topic] = life.number
+        try:
+            queries[topic] = start_query(spark, config, topic, life, {"processingTime": every})
+            troubles.pop(topic, None)
+            report(f"{topic} lands in {config.table_of(topic)}")
+        except PySparkException as error:
+            complain(topic, explain(error, config, topic, life.number))
+
+    def complain(topic: str, line: str) -> None:
+        if line not in troubles.values():
+            report(line)
+        troubles[topic] = line
+
     next_look = 0.0
     try:
         while not should_stop():
             if time.monotonic() >= next_look:
-                for topic in find_topics(spark, config):
-                    if topic in queries or topic in troubles:
-                        continue
-                    try:
-                        queries[topic] = start_query(spark, config, topic, {"processingTime": every})
-                        report(f"{topic} lands in {config.table_of(topic)}")
-                    except PySparkException as error:
-                        troubles[topic] = explain(error, config, topic)
-                        report(troubles[topic])
+                found = look(spark, config)
+                for topic, line in found.troubles.items():
+                    if topic not in queries:
+                        complain(topic, line)
+                for topic, life in found.lives.items():
+                    if lives.get(topic) != life.number:
+                        if life.is_new:
+                            report(new_life(topic, life))
+                        take_up(topic, life)
                 next_look = time.monotonic() + look_for_topics_every
             for topic, query in queries.items():
                 ended = query.exception() if topic not in troubles else None
                 if ended is not None:
-                    troubles[topic] = explain(ended, config, topic)
-                    report(troubles[topic])
+                    complain(topic, explain(ended, config, topic, lives[topic]))
             time.sleep(1)
     finally:
         for query in queries.values():
             query.stop()
     if troubles:
-        raise IngestionError("\n".join(troubles.values()))
+        raise IngestionError("\n".join(dict.fromkeys(troubles.values())))
 
 
-def find_topics(spark: SparkSession, config: Config) -> list[str]:
-    """Names of the topics that start with the prefix, in order."""
-    return sorted(find_ends(spark, config))
+def look(spark: SparkSession, config: Config) -> Found:
+    """Find the topics, see that each has a table, and tell which life it is in."""
+    ends = find_ends(spark, config)
+    troubles = collisions(config, ends)
+    tables = {}
+    for topic in sorted(ends.keys() - troubles.keys()):
+        table = config.table_of(topic)
+        try:
+            make_table(spark, config, table)
+            tables[topic] = table
+        except PySparkException as error:
+            troubles[topic] = explain(error, config, topic)
+    found = tell_lives(spark, config, ends, tables)
+    return Found(found.lives, found.messages, troubles | found.troubles)
 
 
-def find_ends(spark: SparkSession, config: Config) -> dict[str, dict[str, int]]:
-    """Where each topic that starts with the prefix ends now: the next offset of each partition (a number as text).
-
-    Asks Spark's Kafka source itself, so that it needs no second Kafka client with security options of its own: a query
-    that starts at the end reads nothing, and its progress names every partition that the pattern found.
-    """
-    options = {**config.reader_options(), "startingOffsets": "latest"}
-    # A checkpoint of its own, new each time: an old one would have it read all that came since. Spark would choose a
-    # folder itself, but on Databricks' serverless compute it doesn't (TEMP_CHECKPOINT_LOCATION_NOT_SUPPORTED).
-    checkpoint = config.checkpoint_of(f"_finding_topics/{uuid.uuid4().hex}")
+def tell_lives(spark: SparkSession, config: Config, ends: Ends, tables: Mapping[str, str]) -> Found:
+    """The life that each topic is in; all topics are asked about together, and one by one where that fails."""
     try:
-        query = (
-            spark.readStream.format("kafka")
-            .options(**options)
-            .option("subscribePattern", re.escape(config.topic_prefix) + ".+")
-            .load()
-            .writeStream.format("noop")
-            .option("checkpointLocation", checkpoint)
-            .trigger(availableNow=True)
-            .start()
-        )
-        query.awaitTermination()
-        progress = query.recentProgress
+        found = tally(spark, tables)
+        lives = find_lives(spark, config, ends, tables, found)
     except PySparkException as error:
-        raise IngestionError(explain(error, config, f"{config.topic_prefix}*")) from error
-    finally:
-        # Volumes are folders to Python, as the stack's is. Where it is out of sight, a few small files stay.
-        shutil.rmtree(checkpoint, ignore_errors=True)
-    if not progress:
-        raise IngestionError(f"{config.topic_prefix}*: Spark doesn't say what it found on Kafka. Run this again.")
-    return offsets(progress[-1]["sources"][0]["endOffset"])
+        if len(tables) == 1:
+            (topic,) = tables
+            return Found({}, {}, {topic: explain(error, config, topic)})
+        each = [tell_lives(spark, config, ends, {topic: table}) for topic, table in tables.items()]
+        return Found(
+            *(
+                {topic: value for one in each for topic, value in getattr(one, part.name).items()}
+                for part in fields(Found)
+            )
+        )
+    return Found(lives, {topic: messages for topic, (_, messages) in found.items()}, {})
 
 
-def offsets(told: str | dict[str, dict[str, int]] | None) -> dict[str, dict[str, int]]:
-    """Offsets by topic and partition, from a query's progress; none where there is no topic.
+def collisions(config: Config, topics: Iterable[str]) -> dict[str, str]:
+    """One line on each topic that would share its table with another: none of those may be landed."""
+    sharing: dict[str, list[str]] = defaultdict(list)
+    for topic in sorted(topics):
+        sharing[config.table_of(topic)].append(topic)
+    return {
+        topic: f"{' and '.join(together)} would land in one table, {table}: none of them is landed. Have the connector "
+        "send one to a topic of another name, and delete the topic that is then of no use: see docs/runbook.md, "
+        "'Two topics, one table'."
+        for table, together in sharing.items()
+        if len(together) > 1
+        for topic in together
+    }
 
-    Spark tells them in JSON. PySpark 4.0 and 4.1 have read it already over Spark Connect, and a session that isn't over
-    Connect writes Java's null in Python's way.
-    """
-    if isinstance(told, str):
-        told = None if told == "None" else json.loads(told)
-    return told or {}
+
+def new_life(topic: str, life: Life) -> str:
+    """One line on a topic that began anew."""
+    return (
+        f"{topic} was created again, or its log was cut off: it lands from its beginning, as life {life.number}. What it "
+        "held before and was not landed is lost: see docs/runbook.md, 'Lost offsets'."
+    )
 
 
 def not_landed(spark: SparkSession, config: Config) -> dict[str, int]:
-    """How many messages are on the topics and not in Bronze yet, by Bronze table; tables that have all are left out.
+    """How many messages a consumer could read that are not in Bronze yet, by Bronze table; tables that have all are left out.
 
     Raises:
         IngestionError: Kafka does not answer.
     """
-    waiting: dict[str, int] = {}
-    for topic, ends in find_ends(spark, config).items():
+    ends = find_ends(spark, config)
+    tables = {}
+    for topic in ends:
         table = config.table_of(topic)
-        landed: dict[str, int] = {}
-        if spark.catalog.tableExists(table):
-            rows = spark.sql(f"select partition, max(offset) from {table} group by partition").collect()
-            landed = {str(partition): offset + 1 for partition, offset in rows}
-        count = sum(max(0, end - landed.get(partition, 0)) for partition, end in ends.items())
-        if count:
-            waiting[table] = count
-    return waiting
+        columns = columns_of(spark, table)
+        if columns:
+            # Nothing is made or altered here: ingestion adds the column.
+            tables[topic] = table if LIFE in columns else f"(select *, cast(null as int) as {LIFE} from {table})"
+    found = tell_lives(spark, config, ends, tables)
+    if found.troubles:
+        raise IngestionError("\n".join(found.troubles.values()))
+    try:
+        counts = count_readable(spark, config, ends, {topic: Life() for topic in ends} | found.lives)
+    except PySparkException as error:
+        raise IngestionError(explain(error, config, f"{config.topic_prefix}*")) from error
+    waiting: Counter[str] = Counter()
+    for topic, count in counts.items():
+        waiting[config.table_of(topic)] += count
+    return dict(waiting)
 
 
-def start_query(spark: SparkSession, config: Config, topic: str, trigger: dict[str, bool | str]) -> StreamingQuery:
-    """Start the topic's query; Delta's sink and the checkpoint make each message land once."""
-    table = config.table_of(topic)
-    make_table(spark, config, table)
+def start_query(
+    spark: SparkSession, config: Config, topic: str, life: Life, trigger: dict[str, bool | str]
+) -> StreamingQuery:
+    """Start the topic's query; Delta's sink and the checkpoint make each message land once in a life."""
     messages = spark.readStream.format("kafka").options(**config.reader_options()).option("subscribe", topic).load()
     return (
-        to_bronze(messages, ingested_at=F.current_timestamp())
+        to_bronze(messages, ingested_at=F.current_timestamp(), topic_life=life.number)
         .writeStream.format("delta")
         .queryName(f"bronze: {topic}")
-        .option("checkpointLocation", config.checkpoint_of(topic))
+        .option("checkpointLocation", config.checkpoint_of(topic, life.number))
         .trigger(**trigger)  # type: ignore[arg-type]  # a dict of one keyword
-        .toTable(table)
+        .toTable(config.table_of(topic))
     )
 
 
 def make_table(spark: SparkSession, config: Config, table: str) -> None:
-    """Make the Bronze table, and its schema, where they are missing.
+    """Make the Bronze table, and its schema, where they are missing; give an older table the column of the topic's life.
 
     They are looked for first: Unity Catalog asks for the right to create even where there would be nothing to do
     ("create schema if not exists": dbt-labs/dbt-fusion#258).
     """
-    if spark.catalog.tableExists(table):
-        return
-    if not spark.catalog.databaseExists(config.schema_name):
-        spark.sql(f"create schema if not exists {config.schema_name}")
-    spark.sql(f"create table if not exists {table} ({BRONZE_COLUMNS}) using delta")
+    columns = columns_of(spark, table)
+    if not columns:
+        if not spark.catalog.databaseExists(config.schema_name):
+            spark.sql(f"create schema if not exists {config.schema_name}")
+        spark.sql(f"create table if not exists {table} ({BRONZE_COLUMNS}) using delta")
+    elif LIFE not in columns:
+        spark.sql(f"alter table {table} add columns ({LIFE_COLUMN})")
 
 
-def explain(error: PySparkException, config: Config, topic: str) -> str:
-    """One line on why a topic's query ended: what is wrong, and what to do."""
-    text = str(error)
-    if "KAFKA_DATA_LOSS" in text or "failOnDataLoss" in text:
-        lost = re.search(r"\[KAFKA_DATA_LOSS[^\]]*\]\s*([^\n]+)", text)
-        gone = re.search(r"FetchPosition\{offset=(\d+).* is out of range for partition \S+-(\d+)", text)
-        if gone:
-            detail = f"offset {gone[1]} of partition {gone[2]} is the first that Kafka no longer holds."
-        else:
-            detail = lost[1].strip() if lost else "offsets that were still to be read are gone."
-        return (
-            f"{topic}: messages were lost before they were landed: {detail} "
-            f"To go on with what Kafka still holds, remove {config.checkpoint_of(topic)} (what is landed already is "
-            "recognised), then take a new snapshot of the table: see docs/runbook.md, 'Lost offsets'."
-        )
-    if "SaslAuthenticationException" in text or "LoginException" in text:
-        return (
-            f"{topic}: the login to Kafka fails: {config.without_secrets(why_login_failed(text))}. "
-            "Look at --kafka-auth, and at its secrets in the secret scope or the environment."
-        )
-    if "SslAuthenticationException" in text or "SSLHandshakeException" in text:
-        return (
-            f"{topic}: no TLS comes about with Kafka at {config.bootstrap_servers}. If its certificate is a company's "
-            "own, give the authority's as ssl.truststore.certificates, with ssl.truststore.type=PEM."
-        )
-    unmade = "Failed to create new KafkaAdminClient" in text and "No resolvable bootstrap" not in text
-    if unmade and "TimeoutException" not in text:
-        # Its cause is not told: what can't be read as a login may be a piece of a password.
-        return (
-            f"{topic}: Kafka's client can't be made of its options. Look at those that begin with sasl. and ssl., in "
-            "--kafka-option, the secret scope and the environment."
-        )
-    if "TimeoutException" in text or "Failed to create new KafkaAdminClient" in text:
-        return f"{topic}: Kafka does not answer at {config.bootstrap_servers}. Is it up? For the local stack: make up"
-    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
-    if "INFINITE_STREAMING_TRIGGER_NOT_SUPPORTED" in text:
-        first = "this compute has no continuous trigger. Run available-now again and again, in a continuous job."
-    return f"{topic}: {config.without_secrets(first)}"
-
-
-def why_login_failed(text: str) -> str:
-    """What Kafka's client says of it, in an error with its causes."""
-    answer = re.search(r"response code (\d+) [^\n]*token endpoint", text)
-    if answer:
-        return f"the token endpoint answers {answer[1]}"
-    if "retrieving token" in text:
-        return "the token endpoint doesn't answer, or with no token"
-    said = re.search(r"Authentication failed[^\n]*?(?=\.?\s*(?:SQLSTATE|\n|$))", text)
-    return said[0] if said else "Kafka's client can't make sense of it"
+def columns_of(spark: SparkSession, table: str) -> list[str]:
+    """Names of a table's columns; none where there is no table."""
+    return spark.table(table).columns if spark.catalog.tableExists(table) else []

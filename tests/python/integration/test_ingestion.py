@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import threading
+import time
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from pipeline import PROJECT, Stack, wait_for
 from pyspark.sql import DataFrame
 
 import ingestion
 import local.home
 from ingestion.job import make_table
+from ingestion.schema import BRONZE_COLUMNS, LIFE, LIFE_COLUMN
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lane:
     """Topics of one test, and where they land."""
 
@@ -34,6 +38,7 @@ class Lane:
     prefix: str
     schema: str
     checkpoints: Path
+    anew: set[str] = field(default_factory=set)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -70,17 +75,82 @@ class Lane:
         )
         return [(row["offset"], row["value"]) for row in rows]
 
+    def land(self, max_offsets_per_trigger: int | None = None) -> dict[str, int]:
+        """As `ingest`, without the seconds that a process takes to start: how many messages of each topic landed."""
+        config = replace(self.config, max_offsets_per_trigger=max_offsets_per_trigger)
+        landed = ingestion.ingest_available(self.stack.spark, config)
+        self.anew = {self.short(one.topic) for one in landed if one.life.is_new}
+        return {self.short(one.topic): one.rows for one in landed}
+
+    def waiting(self) -> dict[str, int]:
+        """How many messages of each topic have not landed."""
+        found = ingestion.not_landed(self.stack.spark, self.config)
+        return {table.removeprefix(f"{self.schema}."): count for table, count in found.items()}
+
+    def short(self, topic: str) -> str:
+        return topic.removeprefix(self.prefix)
+
+    def lives(self, table: str) -> dict[int, list[str]]:
+        """The values in a Bronze table by the topic's life, in order."""
+        rows = self.stack.rows(
+            f"select topic_life, cast(value as string) as value from {self.schema}.{table} "
+            "order by topic_life, partition, offset"
+        )
+        found: dict[int, list[str]] = defaultdict(list)
+        for row in rows:
+            found[row["topic_life"]].append(row["value"])
+        return dict(found)
+
+    @property
+    def servers(self) -> dict[str, str]:
+        return {"bootstrap.servers": self.stack.environment["KAFKA_BOOTSTRAP_SERVERS"]}
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        return AdminClient(self.servers)
+
+    def produce(self, topic: str, values: Sequence[str], *, partition: int = 0, at: int = 0) -> None:
+        """Put values on a partition.
+
+        Args:
+            topic: without the prefix.
+            values: what is sent, under the key `k`.
+            partition: where to.
+            at: the first one's time, ms since 1970, so that two sends can be of the same messages; 0 is now.
+        """
+        producer = Producer(self.servers)
+        for number, value in enumerate(values):
+            producer.produce(self.prefix + topic, value, b"k", partition=partition, timestamp=at + number if at else at)
+        assert producer.flush(30) == 0
+
+    def transact(self, topic: str, values: Sequence[str]) -> Producer:
+        """Put values on a topic in a transaction, which is left open."""
+        producer = Producer({**self.servers, "transactional.id": f"{self.prefix}{topic}"})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(self.prefix + topic, value, b"k", partition=0)
+        producer.flush(30)
+        return producer
+
+    def make_topics(self, partitions: Mapping[str, int]) -> None:
+        topics = [NewTopic(self.prefix + topic, count, 1) for topic, count in partitions.items()]
+        for future in self.admin.create_topics(topics).values():
+            future.result()
+
+    def delete_topics(self, *topics: str) -> None:
+        for future in self.admin.delete_topics([self.prefix + topic for topic in topics]).values():
+            future.result()
+
+    def make_again(self, partitions: Mapping[str, int]) -> None:
+        """Delete topics and make them again, with so many partitions each."""
+        self.delete_topics(*partitions)
+        self.make_topics(partitions)
+
     def delete_before(self, topic: str, offset: int) -> None:
         """Let Kafka forget a topic's messages before an offset, as its retention does."""
-        # DeleteRecords, version 1, by hand (kafka.apache.org/protocol): Kafka's own tool for it is not among the jars.
-        name = (self.prefix + topic).encode()
-        body = struct.pack(f">hhihih{len(name)}siiqi", 21, 1, 1, -1, 1, len(name), name, 1, 0, offset, 10_000)
-        host, port = self.stack.environment["KAFKA_BOOTSTRAP_SERVERS"].split(":")
-        with socket.create_connection((host, int(port)), timeout=30) as broker, broker.makefile("rb") as answers:
-            broker.sendall(struct.pack(">i", len(body)) + body)
-            (length,) = struct.unpack(">i", answers.read(4))
-            low_watermark, error = struct.unpack(">qh", answers.read(length)[-10:])
-        assert (low_watermark, error) == (offset, 0)
+        (future,) = self.admin.delete_records([TopicPartition(self.prefix + topic, 0, offset)]).values()
+        assert future.result().low_watermark == offset
 
 
 @pytest.fixture
@@ -174,6 +244,108 @@ def test_lost_messages_stop_their_topic_and_no_other(lane: Lane) -> None:
     assert [offset for offset, _ in lane.landed("lossy")] == [*range(10), *range(15, 20)]
 
 
+def test_what_a_topic_holds_after_it_was_made_again_lands_whole(lane: Lane) -> None:
+    """Its offsets say nothing of it: it may hold fewer, as many or more messages than the one before."""
+    old, at = ["a", "b", "c"], int(time.time() * 1000)
+    one = ("fewer", "as_many", "more", "empty", "grown", "cut_off", "split")
+    lane.make_topics({**dict.fromkeys(one, 1), "joined": 3})
+    # A table as it was made before messages were told apart by the topic's life.
+    lane.stack.spark.sql(f"create schema {lane.schema}")
+    columns = BRONZE_COLUMNS.replace(f",\n    {LIFE_COLUMN}", "")
+    assert LIFE not in columns
+    lane.stack.spark.sql(f"create table {lane.schema}.cut_off ({columns}) using delta")
+    for topic in one:
+        lane.produce(topic, old, at=at)
+    for partition, value in enumerate(old):
+        lane.produce("joined", [value], partition=partition)
+    assert lane.waiting() == dict.fromkeys((*one, "joined"), 3)
+    assert lane.land() == dict.fromkeys((*one, "joined"), 3)
+
+    lane.make_again({"fewer": 1, "as_many": 1, "more": 1, "empty": 1, "cut_off": 1, "split": 3, "joined": 1})
+    lane.produce("fewer", ["lost"] * 9)
+    lane.make_again({"fewer": 1})
+    new = {
+        "fewer": ["1", "2"],
+        "as_many": ["1", "2", "3"],
+        "more": ["1", "2", "3", "4", "5"],
+        "joined": ["1", "2", "3", "4"],
+        "split": ["1"],
+        # As an election leaves a log whose leader hadn't the newest messages: the same ones up to there, then others.
+        "cut_off": ["a", "b", "C", "D"],
+    }
+    for topic, values in new.items():
+        lane.produce(topic, values, partition=2 if topic == "split" else 0, at=at if topic == "cut_off" else 0)
+    for future in lane.admin.create_partitions([NewPartitions(f"{lane.prefix}grown", 2)]).values():
+        future.result()
+    lane.produce("grown", ["d"], partition=1)
+
+    counts = {topic: len(values) for topic, values in new.items()} | {"grown": 1}
+    assert lane.waiting() == counts
+    assert lane.land() == {**counts, "empty": 0}
+    assert lane.anew == {*new, "empty"}
+    assert {topic: lane.lives(topic) for topic in new} == {topic: {1: old, 2: values} for topic, values in new.items()}
+    assert lane.lives("grown") == {1: [*old, "d"]}
+    assert lane.lives("empty") == {1: old}
+
+    # What comes later is of the same life, until the topic is made again.
+    lane.make_again({"fewer": 1})
+    later = {"more": ["6"], "empty": ["1", "2", "3", "4", "5"], "fewer": ["i", "ii"]}
+    for topic, values in later.items():
+        lane.produce(topic, values)
+    counts = {topic: len(values) for topic, values in later.items()}
+    assert lane.waiting() == counts
+    assert lane.land() == dict.fromkeys((*one, "joined"), 0) | counts
+    assert {topic: lane.lives(topic) for topic in later} == {
+        "more": {1: old, 2: [*new["more"], "6"]},
+        "empty": {1: old, 2: later["empty"]},
+        "fewer": {1: old, 2: new["fewer"], 3: ["i", "ii"]},
+    }
+    assert lane.waiting() == {}
+
+
+def test_what_was_not_committed_never_lands(lane: Lane) -> None:
+    """Not of Kafka's transactions that were aborted; and neither those nor what marks their ends waits for ever."""
+    for committed in (["a", "b"], ["c"]):
+        lane.transact("both", committed).commit_transaction(30)
+        lane.transact("both", ["not", "this"]).abort_transaction(30)
+    lane.transact("none", ["not", "this"]).abort_transaction(30)
+    still_open = lane.transact("open", ["d"])
+    lane.produce("open", ["e"])
+    topics = dict.fromkeys(("both", "none", "open"), 0)
+    assert lane.waiting() == {"both": 3}
+    # Each offset a micro-batch of its own, of which Spark tells no more than the last few: it keeps a hundred.
+    lane.stack.spark.conf.set("spark.sql.streaming.numRecentProgressUpdates", 2)
+    try:
+        assert lane.land(max_offsets_per_trigger=1) == {**topics, "both": 3}
+    finally:
+        lane.stack.spark.conf.unset("spark.sql.streaming.numRecentProgressUpdates")
+    assert lane.lives("both") == {1: ["a", "b", "c"]}
+    assert lane.waiting() == {}
+
+    still_open.commit_transaction(30)
+    assert lane.waiting() == {"open": 2}
+    assert lane.land() == {**topics, "open": 2}
+    assert lane.lives("open") == {1: ["d", "e"]}
+    assert lane.land() == topics
+    assert lane.waiting() == {}
+
+
+def test_topics_that_would_share_a_table_are_refused(lane: Lane) -> None:
+    for topic in ("daily-rates", "daily_rates", "Cards", "cards", "sound"):
+        lane.produce(topic, ["1"])
+    result = lane.stack.run("ingestion", environment=lane.environment)
+    assert result.returncode == 1
+    lines = result.stderr.splitlines()
+    assert [line.partition(": none of them is landed. ")[0] for line in lines] == [
+        f"{lane.prefix}{one} and {lane.prefix}{other} would land in one table, {lane.schema}.{table}"
+        for one, other, table in (("Cards", "cards", "cards"), ("daily-rates", "daily_rates", "daily_rates"))
+    ]
+    assert all(line.endswith("see docs/runbook.md, 'Two topics, one table'.") for line in lines)
+    tables = [row["tableName"] for row in lane.stack.rows(f"show tables in {lane.schema}")]
+    assert tables == ["sound"]
+    assert lane.landed("sound") == numbered(["1"])
+
+
 def test_no_topic_yet_is_no_error(lane: Lane) -> None:
     result = lane.stack.run("ingestion", environment=lane.environment)
     assert result.returncode == 0, result.stderr
@@ -201,11 +373,16 @@ def test_the_continuous_job_takes_up_a_new_topic(lane: Lane) -> None:
         wait_for(lambda: lane.landed("new"), "the new topic's message lands")
         lane.send("old", ["2"])
         wait_for(lambda: len(lane.landed("old")) == 2, "the first topic still lands")
+        lane.delete_topics("old")
+        lane.produce("old", ["a", "b", "c"])
+        wait_for(lambda: lane.lives("old") == {1: ["1", "2"], 2: ["a", "b", "c"]}, "the topic's new life lands")
     finally:
         stop.set()
         job.join(timeout=60)
     assert not job.is_alive()
-    assert said == [f"{lane.prefix}{topic} lands in {lane.schema}.{topic}" for topic in ("old", "new")]
+    lands = [f"{lane.prefix}{topic} lands in {lane.schema}.{topic}" for topic in ("old", "new", "old")]
+    assert [line for line in said if " lands in " in line] == lands
+    assert sum(line.startswith(f"{lane.prefix}old was created again") for line in said) == 1
     assert lane.stack.spark.streams.active == []
 
 
