@@ -21,7 +21,8 @@ def explain(error: PySparkException, config: Config, topic: str, life: int = 1) 
             detail = lost[1].strip() if lost else "offsets that were still to be read are gone."
         return (
             f"{topic}: messages were lost before they were landed: {detail} "
-            f"To go on with what Kafka still holds, remove {config.checkpoint_of(topic, life)} (what is landed already is "
+            "Run this again. If it says the same, remove "
+            f"{config.checkpoint_of(topic, life)} to go on with what Kafka still holds (what is landed already is "
             "recognised), then take a new snapshot of the table: see docs/runbook.md, 'Lost offsets'."
         )
     if "SaslAuthenticationException" in text or "LoginException" in text:

@@ -210,13 +210,13 @@ def collisions(config: Config, topics: Iterable[str]) -> dict[str, str]:
 def new_life(topic: str, life: Life) -> str:
     """One line on a topic that began anew."""
     return (
-        f"{topic} was created again, or its log was cut off: it lands from its beginning, as life {life.number}. What it "
-        "held before and was not landed is lost: see docs/runbook.md, 'Lost offsets'."
+        f"{topic} was created again, or its log was cut off: it lands from its beginning, as life {life.number}. "
+        "What it held before and was not landed is lost: see docs/runbook.md, 'Lost offsets'."
     )
 
 
 def not_landed(spark: SparkSession, config: Config) -> dict[str, int]:
-    """How many messages a consumer could read that are not in Bronze yet, by Bronze table; tables that have all are left out.
+    """How many messages a consumer could read that are not in Bronze yet, by Bronze table; without those that have all.
 
     Raises:
         IngestionError: Kafka does not answer.
@@ -258,7 +258,7 @@ def start_query(
 
 
 def make_table(spark: SparkSession, config: Config, table: str) -> None:
-    """Make the Bronze table, and its schema, where they are missing; give an older table the column of the topic's life.
+    """Make the Bronze table, and its schema, where they are missing; an older table gets the column `topic_life`.
 
     They are looked for first: Unity Catalog asks for the right to create even where there would be nothing to do
     ("create schema if not exists": dbt-labs/dbt-fusion#258).

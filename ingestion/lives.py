@@ -1,8 +1,8 @@
 """Which life of a topic its messages are of.
 
-An offset names a message only within one life of a topic. A new life begins when the topic is deleted and created again, and
-when a partition's log is cut off at its end (an unclean leader election): the same offsets are given out again. Why this is
-found by comparing messages: docs/decisions/0014.
+An offset names a message only within one life of a topic. A new life begins when the topic is deleted and created
+again, and when a partition's log is cut off at its end (an unclean leader election): the same offsets are given out
+again. Why this is found by comparing messages: docs/decisions/0014.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ingestion.config import Config
 from ingestion.errors import IngestionError
 from ingestion.explain import explain
 
-# How many offsets are compared at each end of what has landed: more than one, as a place may hold a transaction's marker.
+# How many offsets are compared at each end of what has landed. At one place alone there may be a transaction's marker.
 COMPARED = 10
 
 # Bronze is looked into no further than this many offsets before a partition's end, as long as something is found there.
@@ -145,9 +145,9 @@ def ends_before(ends: Mapping[str, int], landed: Mapping[int, int]) -> bool:
 def last_landed(
     spark: SparkSession, ends: Ends, tables: Mapping[str, str], lives: Mapping[str, Life]
 ) -> dict[str, dict[int, int]]:
-    """The last landed offset of each partition of each topic, in the life given; topics of which nothing landed are left out.
+    """The last landed offset of each topic's partitions, in the life given; without topics of which nothing landed.
 
-    What lies far before a partition's end is looked at only where nothing is found near it: a Bronze table may hold years.
+    What lies far before a partition's end is looked at only where nothing is found near it: Bronze may hold years.
     """
     landed: dict[str, dict[int, int]] = {topic: {} for topic in tables}
     wanted = {topic: dict(ends.get(topic, {})) for topic in tables}
@@ -160,7 +160,8 @@ def last_landed(
             if places:
                 where = f"{of_life(topic, lives[topic])} and ({' or '.join(places)})"
                 queries.append(
-                    f"select '{topic}' as topic, partition, max(offset) from {tables[topic]} where {where} group by partition"
+                    f"select '{topic}' as topic, partition, max(offset) from {tables[topic]} "
+                    f"where {where} group by partition"
                 )
         for topic, partition, offset in union(spark, queries):
             landed[topic][partition] = offset
@@ -218,7 +219,7 @@ def differing(spark: SparkSession, config: Config, tables: Mapping[str, str], li
 
 
 def count_readable(spark: SparkSession, config: Config, ends: Ends, lives: Mapping[str, Life]) -> dict[str, int]:
-    """How many messages a consumer could still read of each topic behind what has landed; topics with none are left out.
+    """How many messages a consumer could still read of each topic behind what has landed; without topics with none.
 
     They are read and counted: markers of transactions and aborted messages have offsets, too.
     """
@@ -253,7 +254,7 @@ def read_messages(spark: SparkSession, config: Config, spans: Spans) -> DataFram
 
 
 def of_life(topic: str, life: Life) -> str:
-    """Condition that a row of a topic's Bronze table is of its newest life. A table may hold an old topic prefix's rows."""
+    """Condition that a row of a topic's Bronze table is of that life. A table may hold rows of an old topic prefix."""
     return f"topic = '{topic}'" + (f" and topic_life = {life.number}" if life.number > 1 else "")
 
 

@@ -68,8 +68,7 @@
 
             select
                 *,
-                -- A message that can't be decoded is told by where it stands on the topic and what it holds.
-                if(_cdc_error is null, _change_id, md5(concat_ws('|', 'error', _cdc_partition, _cdc_offset, md5(_record.value)))) as _cdc_change_id,
+                if(_cdc_error is null, _change_id, {{ error_id() }}) as _cdc_change_id,
                 if(_cdc_error is not null, _record, null) as _cdc_message
             from (
                 select

@@ -86,6 +86,11 @@
     md5(concat_ws('|', _record.topic, _key_text, _message.op, {{ change_lsn() }}, _message.source.txid, {{ reset_kind() }}))
 {%- endmacro %}
 
+{#- What tells a message again that can't be decoded: where it stands on the topic, and what it holds. -#}
+{% macro error_id() -%}
+    md5(concat_ws('|', 'error', _partition, _offset, md5(_record.value)))
+{%- endmacro %}
+
 {#- The change's place in the database's log. An incremental snapshot's rows have it in `sequence` only. -#}
 {% macro change_lsn() -%}
     coalesce(_message.source.lsn, {{ sequence_part(1) }})

@@ -88,6 +88,8 @@ not_in_silver as (
             messages.bronze_table = changes.bronze_table
             and messages._cdc_partition = changes._cdc_partition
             and messages._cdc_offset = changes._cdc_offset
+            -- Another landing at that place is another message where the topic was made again, or the same one again.
+            and messages._ingested_at = changes._ingested_at
 
 ),
 
@@ -104,7 +106,8 @@ final as (
         parsed._partition,
         parsed._offset
     from parsed
-    left anti join changes on {{ change_id() }} = changes._cdc_change_id
+    left anti join changes as decoded on {{ change_id() }} = decoded._cdc_change_id
+    left anti join changes as undecodable on {{ error_id() }} = undecodable._cdc_change_id
     where not ({{ is_marker() }})
 
 )

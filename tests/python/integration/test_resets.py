@@ -72,3 +72,15 @@ def test_every_message_is_accounted_for(story: Story) -> None:
     result = story.lane.dbt("test", "--select", "every_bronze_message_is_accounted_for", "no_message_is_in_quarantine")
     assert result.returncode == 0, result.stdout
     assert "PASS=2 WARN=0" in result.stdout, result.stdout
+
+
+def test_a_message_that_never_came_to_silver_is_named(story: Story) -> None:
+    """Also where an earlier life of the topic had another message at its place."""
+    bronze, base = f"{story.lane.bronze}.accounts", f"{story.lane.silver}.{ACCOUNTS.base}"
+    since = story.lane.stack.value(f"select min(ingested_at) from {bronze} where topic_life = 2")
+    (lost,) = story.lane.stack.rows(
+        f"delete from {base} where _cdc_partition = 0 and _cdc_offset = 0 and _ingested_at >= timestamp'{since}'"
+    )
+    assert lost == {"num_affected_rows": 1}
+    result = story.lane.dbt("test", "--select", "every_bronze_message_is_accounted_for")
+    assert "FAIL 1 every_bronze_message_is_accounted_for" in result.stdout, result.stdout
