@@ -28,7 +28,12 @@
             {%- for node in graph.nodes.values() if node.config.get('meta', {}).get('lists_bases') and node.name not in built -%}
                 {%- set relation = load_relation(api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias)) -%}
                 {%- if relation is not none -%}
-                    {%- do run_query('alter view ' ~ relation ~ ' as ' ~ render(node.raw_code)) -%}
+                    {#- What only orders the models of a run is of no use here, and dbt refuses it. #}
+                    {%- set lines = [] -%}
+                    {%- for line in node.raw_code.split('\n') if not line.startswith('-- depends_on:') -%}
+                        {%- do lines.append(line) -%}
+                    {%- endfor -%}
+                    {%- do run_query('alter view ' ~ relation ~ ' as ' ~ render(lines | join('\n'))) -%}
                 {%- endif -%}
             {%- endfor -%}
         {%- endif -%}

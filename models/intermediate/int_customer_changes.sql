@@ -14,7 +14,7 @@ accounts as (
 
 ),
 
--- Without a whole snapshot, an update may be the first that is known of an account: one of a part of the table read others.
+-- Without a whole snapshot, an update may be the first that is known of an account: one of a part read others.
 whole_snapshots as (
 
     select count(*) as snapshot_count

@@ -8,7 +8,7 @@ runs as (
 
 ),
 
--- A run goes on where the one before it ended. One that began earlier read the table again: what older runs took up is among it.
+-- A run goes on where the one before it ended. One that began earlier read the table again, with what older runs took up.
 counted_runs as (
 
     select runs.*
@@ -25,11 +25,12 @@ final as (
 
     select
         bronze_table,
-        -- What only older rows had or lacked was added to the table or taken from it, and is no drift any more. A delete has no row.
+        -- What only older rows had or lacked was added to the table or taken from it, and is no drift any more. A delete
+        -- has no row.
         max_by(unknown_fields, run_started_at) filter (
-            where coalesce(row_count, 1) > 0 or unknown_fields is not null
+            where coalesce(readable_row_count, 1) > 0 or unknown_fields is not null
         ) as unknown_fields,
-        max_by(missing_fields, run_started_at) filter (where coalesce(row_count, 1) > 0) as missing_fields,
+        max_by(missing_fields, run_started_at) filter (where coalesce(readable_row_count, 1) > 0) as missing_fields,
         sum(change_count) as change_count,
         sum(quarantined_count) as quarantined_count,
         max(run_started_at) as last_run_at,

@@ -38,7 +38,7 @@ final as (
         nullif(array_join(array_sort(flatten(collect_set(missing_fields))), ', '), '') as missing_fields,
         count(*) as change_count,
         count(_cdc_error) as quarantined_count,
-        count_if(has_row) as row_count,
+        count_if(has_row) as readable_row_count,
         _loaded_at as run_started_at,
         max(_cdc_committed_at) as last_committed_at,
         min(_ingested_at) as first_ingested_at,
