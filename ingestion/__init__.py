@@ -7,23 +7,23 @@ from ingestion.job import Landed, ingest_available, ingest_continuously, not_lan
 from ingestion.lock import leave_writer_lock, take_writer_lock, writer_lock
 from ingestion.schema import to_bronze
 from ingestion.secret_scope import SecretStore
-from ingestion.session import gone, is_gone, require_spark, spark_session
+from ingestion.session import require_spark, spark_ended, spark_session, told_that_spark_ended
 
 __all__ = [
     "Config",
     "IngestionError",
     "Landed",
     "SecretStore",
-    "gone",
     "ingest_available",
     "ingest_continuously",
-    "is_gone",
     "leave_writer_lock",
     "main",
     "not_landed",
     "require_spark",
+    "spark_ended",
     "spark_session",
     "take_writer_lock",
     "to_bronze",
+    "told_that_spark_ended",
     "writer_lock",
 ]

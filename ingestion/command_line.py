@@ -19,7 +19,7 @@ from ingestion.job import ingest_available, ingest_continuously, new_life
 from ingestion.kafka_auth import METHODS, NONE, environment_name, is_secret
 from ingestion.lock import writer_lock
 from ingestion.secret_scope import SecretStore, kafka_secrets
-from ingestion.session import gone, is_gone, spark_session
+from ingestion.session import spark_ended, spark_session, told_that_spark_ended
 
 DESCRIPTION = """\
 Land Kafka messages in Bronze Delta tables: every message of each topic whose name starts with a prefix, once, as it
@@ -184,9 +184,9 @@ def run(options: argparse.Namespace, *, spark: SparkSession | None, secrets: Sec
         try:
             land(options, config, spark)
         except PySparkException as error:
-            if not is_gone(error):
+            if not spark_ended(error):
                 raise
-            raise IngestionError(gone()) from None
+            raise IngestionError(told_that_spark_ended()) from None
 
 
 def land(options: argparse.Namespace, config: Config, spark: SparkSession) -> None:

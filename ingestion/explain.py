@@ -7,10 +7,13 @@ import re
 from pyspark.errors import PySparkException
 
 from ingestion.config import Config
+from ingestion.session import spark_ended, told_that_spark_ended
 
 
 def explain(error: PySparkException, config: Config, topic: str, life: int = 1) -> str:
     """One line on why a topic's query ended: what is wrong, and what to do."""
+    if spark_ended(error):
+        return told_that_spark_ended()
     text = str(error)
     if "KAFKA_DATA_LOSS" in text or "failOnDataLoss" in text:
         lost = re.search(r"\[KAFKA_DATA_LOSS[^\]]*\]\s*([^\n]+)", text)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -245,7 +248,45 @@ def not_landed(spark: SparkSession, config: Config) -> dict[str, int]:
 def start_query(
     spark: SparkSession, config: Config, topic: str, life: Life, trigger: dict[str, bool | str]
 ) -> StreamingQuery:
-    """Start the topic's query; Delta's sink and the checkpoint make each message land once in a life."""
+    """Start the topic's query; Delta's sink and the checkpoint make each message land once in a life.
+
+    A query that a killed client left in the Spark server is taken over.
+    """
+    checkpoint = config.checkpoint_of(topic, life.number)
+    try:
+        return start(spark, config, topic, life, trigger)
+    except PySparkException as error:
+        if "CONCURRENT_QUERY" not in str(error) or not renew_query_id(checkpoint):
+            raise
+    return start(spark, config, topic, life, trigger)
+
+
+def renew_query_id(checkpoint: str) -> bool:
+    """Give a checkpoint's query another id, by which Spark's server takes it for one that it doesn't know.
+
+    Spark registers a second start of a query before it refuses it, and then never forgets it
+    (StreamingQueryManager.startQuery, CONCURRENT_QUERY): it refuses the query until the server is started again. It
+    takes two starts while an older one is being stopped, as when two clients are killed one after the other. Offsets
+    and commits stay as they are. A batch whose commit was lost on the way lands again, which Silver recognises.
+
+    Returns:
+        Whether the checkpoint is in reach, as a folder or in a volume, and has an id.
+    """
+    metadata = Path(checkpoint) / "metadata"
+    if not metadata.is_file():
+        return False
+    new = metadata.with_name("metadata.new")
+    new.write_text(json.dumps({"id": str(uuid.uuid4())}))
+    # Hadoop's local file system keeps a checksum of each file beside it.
+    (metadata.parent / ".metadata.crc").unlink(missing_ok=True)
+    new.replace(metadata)
+    return True
+
+
+def start(
+    spark: SparkSession, config: Config, topic: str, life: Life, trigger: dict[str, bool | str]
+) -> StreamingQuery:
+    """Start the topic's query, as Spark lets it."""
     messages = spark.readStream.format("kafka").options(**config.reader_options()).option("subscribe", topic).load()
     return (
         to_bronze(messages, ingested_at=F.current_timestamp(), topic_life=life.number)

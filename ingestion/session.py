@@ -56,7 +56,7 @@ def give_up_soon(session: SparkSession) -> None:
     session.client.set_retry_policies([GiveUpSoon()])
 
 
-def is_gone(error: BaseException) -> bool:
+def spark_ended(error: BaseException) -> bool:
     """Whether an error says that the Spark server does not answer, or is another one than the session began with."""
     text = str(error)
     return isinstance(error, PySparkException) and any(
@@ -64,8 +64,8 @@ def is_gone(error: BaseException) -> bool:
     )
 
 
-def gone() -> str:
-    """One line on a server that is gone, for whoever's command depended on it."""
+def told_that_spark_ended() -> str:
+    """One line on a server that ended, for whoever's command depended on it."""
     return (
         f"Spark ended while this ran: it does not answer at {where()}, or was started again. "
         "Nothing that was written is lost. Run: make up, and then this again"

@@ -18,7 +18,14 @@ from dbt_common.exceptions import DbtRuntimeError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from ingestion import IngestionError, gone, is_gone, leave_writer_lock, spark_session, take_writer_lock
+from ingestion import (
+    IngestionError,
+    leave_writer_lock,
+    spark_ended,
+    spark_session,
+    take_writer_lock,
+    told_that_spark_ended,
+)
 from local import Home
 
 # Bytes of tables up to which compiling Java for each statement takes longer than what the compiled code saves. Without,
@@ -155,11 +162,11 @@ def saying_that_spark_is_gone() -> Any:
     try:
         yield
     except PySparkException as error:
-        if not is_gone(error):
+        if not spark_ended(error):
             raise
         # dbt reads the flag after each model. Every other model would fail for the same reason.
         object.__setattr__(get_flags(), "FAIL_FAST", True)  # type: ignore[no-untyped-call]
-        raise DbtRuntimeError(gone()) from None
+        raise DbtRuntimeError(told_that_spark_ended()) from None
 
 
 def cancel(connection: Any) -> None:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
-from pipeline import Stack, processes, wait_for
+from pipeline import PROJECT, Stack, processes, wait_for
 from rounds import Round, kill
 
 import local
 from local.home import is_open
+from local.jars import JAVA
+from local.stack import supervisor
 
 SERVICES = ["postgres", "kafka", "spark", "connect"]
 
@@ -47,19 +52,76 @@ def test_killed_spark_comes_back_with_its_tables(stack: Stack, after_the_demo: R
     assert stack.value("select count(*) from gold.customer_balance") == rows
 
 
-def test_after_a_killed_supervisor_down_and_up_recover(stack: Stack, after_the_demo: Round) -> None:
-    supervisor = int((stack.home.root / "supervisord.pid").read_text())
-    os.kill(supervisor, signal.SIGKILL)
-    wait_for(lambda: local.status(stack.home) == [], "the supervisor is gone")
-    assert processes(stack.home), "the services outlive it"
-    ports = stack.home.ports()
+def test_up_starts_what_was_given_up(stack: Stack, after_the_demo: Round) -> None:
+    """Supervisor stops at nothing else than this in the end, whether somebody or too many failures stopped a service."""
+    supervisor(stack.home).stopProcess("connect")
+    assert states(stack)["connect"] == "STOPPED"
+    stack.up()
+    assert states(stack) == dict.fromkeys(SERVICES, "RUNNING")
 
+
+def test_ctrl_c_ends_dbt_and_its_statements(stack: Stack, after_the_demo: Round, tmp_path: Path) -> None:
+    endless = "select count(*) from range(0, 1000000000000) where id % 7 = sqrt(id)"
+    dbt = start_dbt(stack, tmp_path, "show", "--inline", endless)
+    wait_for(lambda: running_tasks(stack), "the statement runs")
+    dbt.send_signal(signal.SIGINT)
+    dbt.communicate(timeout=5)
+    assert dbt.returncode not in (0, -signal.SIGINT)
+    wait_for(lambda: not running_tasks(stack), "the statement is stopped", seconds=10)
+
+
+def test_a_run_whose_spark_was_killed_ends_and_up_starts_all_anew(
+    stack: Stack, after_the_demo: Round, tmp_path: Path
+) -> None:
+    dbt = start_dbt(stack, tmp_path, "run", "--full-refresh", "--select", "stg_bank__transactions+")
+    assert dbt.stdout is not None
+    while "START sql" not in (line := dbt.stdout.readline()):
+        assert line, "dbt ended before its first model"
+    spark, ports = stack.service("spark")["pid"], stack.home.ports()
+    os.kill(int((stack.home.root / "supervisord.pid").read_text()), signal.SIGKILL)
+    os.kill(spark, signal.SIGKILL)
+    ingested = stack.run("ingestion", timeout=60)
+    said = dbt.communicate(timeout=60)[0]
+    assert dbt.returncode == 1, said
+    assert "Traceback" not in said
+    assert "Spark ended while this ran: it does not answer at " in said
+    assert (ingested.returncode, ingested.stderr.strip().count("\n")) == (1, 0), ingested.stderr
+    assert processes(stack.home), "the other services outlive their supervisor"
+
+    # In a shell that knows another stack, or this one as it was.
+    up = stack.run("local", "up", environment={"SPARK_REMOTE": "sc://localhost:1"})
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert states(stack) == dict.fromkeys(SERVICES, "RUNNING")
+    assert stack.home.ports() == ports
+    stack.forget_spark()
+    stack.dbt("run", "--select", "stg_bank__transactions+")
+    capture_goes_on(stack, "Sold after the supervisor was killed")
+
+
+def test_down_stops_what_a_killed_supervisor_left(stack: Stack, after_the_demo: Round) -> None:
+    os.kill(int((stack.home.root / "supervisord.pid").read_text()), signal.SIGKILL)
+    wait_for(lambda: local.status(stack.home) == [], "the supervisor is gone")
+    ports = stack.home.ports()
     stack.down()
     assert processes(stack.home) == []
     assert [port for port in ports.values() if is_open(port)] == []
     assert not stack.home.env_file.exists()
 
-    stack.up()
-    assert states(stack) == dict.fromkeys(SERVICES, "RUNNING")
-    assert stack.home.ports() == ports
-    capture_goes_on(stack, "Sold after the supervisor was killed")
+
+def start_dbt(stack: Stack, folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [Path(sys.executable).with_name("dbt"), *words, "--target-path", folder, "--log-path", folder],
+        cwd=PROJECT,
+        env={**stack.clean_environment(), **stack.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def running_tasks(stack: Stack) -> int:
+    """How many tasks Spark works on, by the names of its threads."""
+    pid = stack.service("spark")["pid"]
+    jcmd = [Path(JAVA).with_name("jcmd"), str(pid), "Thread.print"]
+    dump = subprocess.run(jcmd, capture_output=True, text=True, check=True)
+    return dump.stdout.count("Executor task launch worker for task")
