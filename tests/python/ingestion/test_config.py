@@ -15,6 +15,7 @@ def test_the_needed_settings_are_enough() -> None:
     assert config == Config(bootstrap_servers="one:9092,two:9092", checkpoints="/somewhere/checkpoints")
     assert config.reader_options() == {
         "kafka.bootstrap.servers": "one:9092,two:9092",
+        "kafka.isolation.level": "read_committed",
         "startingOffsets": "earliest",
         "failOnDataLoss": "true",
         "includeHeaders": "true",
@@ -25,6 +26,7 @@ def test_a_topic_has_a_table_and_a_checkpoint_of_its_own() -> None:
     config = Config.from_environment(NEEDED)
     assert config.table_of("bank.public.purchase_trends") == "bronze.purchase_trends"
     assert config.checkpoint_of("bank.public.purchase_trends") == "/somewhere/checkpoints/bank.public.purchase_trends"
+    assert config.checkpoint_of("bank.public.cards", life=2) == "/somewhere/checkpoints/bank.public.cards@2"
 
 
 def test_other_places_can_be_named() -> None:
@@ -71,6 +73,7 @@ def test_options_of_the_kafka_client_come_from_the_environment() -> None:
         "kafka.bootstrap.servers": "one:9092,two:9092",
         "kafka.security.protocol": "SASL_SSL",
         "kafka.sasl.jaas.config": LOGIN,
+        "kafka.isolation.level": "read_committed",
     }
 
 

@@ -8,7 +8,8 @@ import pytest
 from pyspark.errors import PySparkException
 
 from ingestion import Config
-from ingestion.job import explain, offsets, why_login_failed
+from ingestion.explain import explain, why_login_failed
+from ingestion.lives import offsets
 
 CONFIG = Config("one:9096", "/somewhere", hidden=frozenset({"secret-word"}))
 

@@ -70,6 +70,7 @@ def test_a_service_credential_is_all_that_is_said() -> None:
     assert config.reader_options() == {
         "kafka.bootstrap.servers": "one:9096",
         "databricks.serviceCredential": "bank-kafka",
+        "kafka.isolation.level": "read_committed",
         "startingOffsets": "earliest",
         "failOnDataLoss": "true",
         "includeHeaders": "true",
