@@ -249,6 +249,8 @@ def read_messages(spark: SparkSession, config: Config, spans: Spans) -> DataFram
         .option("startingOffsets", json.dumps(starting))
         .option("endingOffsets", json.dumps(ending))
         .option("failOnDataLoss", "false")
+        # A consumer asks ahead, and is not closed before the answer: at a topic's end, half a second later.
+        .option("kafka.fetch.max.wait.ms", "10")
         .load()
     )
 
