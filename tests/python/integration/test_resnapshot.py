@@ -1,4 +1,7 @@
-"""Rows that change at the bank without a message: `make resnapshot` brings each kind to Silver, and ends what is gone."""
+"""Rows that change at the bank without a message: `make resnapshot` brings each kind to Silver, and ends what is gone.
+
+Each kind has rows of its own, and all are read again together.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ DAYS = Table(
     name="days",
     key=["account_id", "day"],
     columns={"account_id": "int", "day": "date", "amount": "decimal(10, 2)"},
-    definition="account_id int, day date, amount numeric(10, 2), primary key (account_id, day)) partition by range (day",
+    definition=(
+        "account_id int, day date, amount numeric(10, 2), primary key (account_id, day)) partition by range (day"
+    ),
 )
 FEES = Table(
     name="fees",
@@ -51,7 +56,9 @@ create table days_1 partition of days for values from ('2026-01-01') to ('2026-0
 create table days_2 partition of days for values from ('2026-02-01') to ('2026-03-01');
 create table days_3 partition of days for values from ('2026-03-01') to ('2026-04-01');
 create table days_4 (like days including all);
-insert into cards select n, case n % 2 when 0 then 'debit' else 'credit' end::brand, n, 'terms ' || n, n > 3 from generate_series(1, 9) as n;
+insert into cards
+    select n, case n % 2 when 0 then 'debit' else 'credit' end::brand, n, 'terms ' || n, n > 3
+    from generate_series(1, 9) as n;
 insert into days select n, date '2026-01-31' + n * 7, n + 0.25 from generate_series(0, 8) as n;
 insert into days_4 values (40, '2026-04-04', 4.44);
 insert into fees select 'fee ' || n, n from generate_series(1, 3) as n;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -126,11 +125,11 @@ def test_dbt_waits_for_another_writer_or_names_it(stack: Stack, own: dict[str, s
 
 def openers(stack: Stack, what: str) -> int:
     """How many processes have a lock's file open."""
-    lock = os.stat(stack.home.root / "locks" / f"{what}.lock")
+    lock = (stack.home.root / "locks" / f"{what}.lock").stat()
     found = 0
     for folder in Path("/proc").glob("[0-9]*/fd"):
         try:
-            files = [os.stat(file) for file in folder.iterdir()]
+            files = [file.stat() for file in folder.iterdir()]
         except OSError:
             continue
         found += any((file.st_dev, file.st_ino) == (lock.st_dev, lock.st_ino) for file in files)

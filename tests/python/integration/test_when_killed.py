@@ -53,7 +53,7 @@ def test_killed_spark_comes_back_with_its_tables(stack: Stack, after_the_demo: R
 
 
 def test_up_starts_what_was_given_up(stack: Stack, after_the_demo: Round) -> None:
-    """Supervisor stops at nothing else than this in the end, whether somebody or too many failures stopped a service."""
+    """A service that somebody stopped, and one that failed too often, are the same to it."""
     supervisor(stack.home).stopProcess("connect")
     assert states(stack)["connect"] == "STOPPED"
     stack.up()
