@@ -12,8 +12,8 @@ PORT ?= 8501
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 # What leads to the stack, where it is up; otherwise the command itself says that it isn't.
-STACK := $(or $(INSIGHTS_HOME),.local)/env
-WITH_STACK := [ ! -f $(STACK) ] || . $(STACK);
+# A path without a slash before it would be looked for in PATH, or taken for an option.
+WITH_STACK := stack="$${INSIGHTS_HOME:-./.local}/env"; case "$$stack" in /*) ;; *) stack="./$$stack" ;; esac; [ ! -f "$$stack" ] || . "$$stack";
 
 .PHONY: help setup demo up down status logs simulate ingest build optimize reconcile resnapshot dashboard queries docs bi bundle-check lint types test parity fuzz bench lock
 .DEFAULT_GOAL := help

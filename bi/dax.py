@@ -7,7 +7,7 @@ from collections.abc import Callable
 import sqlglot
 from sqlglot import exp
 
-from bi.errors import BiError
+from bi.errors import BiError, one_line
 
 OPERATORS: dict[type[exp.Expr], str] = {
     exp.Add: "+",
@@ -36,7 +36,7 @@ def parse(sql: str) -> exp.Expr:
     try:
         return sqlglot.parse_one(sql, dialect="databricks")
     except sqlglot.ParseError as error:
-        raise BiError(f"{sql} is no SQL expression: {str(error).splitlines()[0]}") from error
+        raise BiError(f"{sql} is no SQL expression: {one_line(error)}") from error
 
 
 def column(mart: str, name: str) -> str:

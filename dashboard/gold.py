@@ -5,6 +5,7 @@ The SQL is Databricks', which Spark knows too. It names tables alone; catalog an
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -26,7 +27,7 @@ from pyspark.sql import SparkSession
 from sqlglot import TokenType
 
 import ingestion
-from dashboard.errors import DashboardError
+from dashboard.errors import DashboardError, one_line
 
 QUERIES = Path(__file__).with_name("queries")
 
@@ -127,8 +128,7 @@ class Spark:
             if condition.startswith(("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND")):
                 raise DashboardError("Gold isn't all there yet. Build it with: make ingest build") from error
             self._session = None
-            first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise DashboardError(f"Spark refuses: {first}") from error
+            raise DashboardError(f"Spark refuses: {one_line(error)}") from error
 
     def _connected(self) -> SparkSession:
         with self._lock:
@@ -158,13 +158,17 @@ class Warehouse:
             DashboardError: Databricks can't be reached, or refuses the query.
         """
         try:
-            connection = self._take()
-            with connection.cursor() as cursor:
-                rows: pandas.DataFrame = cursor.execute(query).fetchall_arrow().to_pandas(date_as_object=True)
+            # Closed, whatever fails; one that did not fail is idle again instead.
+            with contextlib.ExitStack() as failed:
+                connection = self._take()
+                failed.callback(connection.close)
+                with connection.cursor() as cursor:
+                    rows: pandas.DataFrame = cursor.execute(query).fetchall_arrow().to_pandas(date_as_object=True)
+                failed.pop_all()
             self._idle.put(connection)
             return rows
         except (OSError, ValueError, DatabricksError) as error:
-            raise DashboardError(f"Databricks refuses: {str(error).strip().splitlines()[0]}") from error
+            raise DashboardError(f"Databricks refuses: {one_line(error)}") from error
 
     def _take(self) -> Connection:
         try:

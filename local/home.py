@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import shlex
 import socket
@@ -20,6 +21,17 @@ USUAL_PORTS = {"postgres": 5432, "kafka": 9092, "kafka_controller": 9093, "conne
 
 class StackError(Exception):
     """Something the user can mend. The message is one line: what is wrong, and what to do."""
+
+
+def last_line(output: str) -> str:
+    """The last line that a program printed, mostly why it failed."""
+    return next(filter(None, (line.strip() for line in reversed(output.splitlines()))), "it does not say why")
+
+
+# What a path may hold so that the shell, Supervisor, Java's class path and properties, Log4j, Derby and Spark all take
+# it as it is. They part at : ; , and read # % $ { } \\ " * ? < > as marks of their own; Java reads other than ASCII
+# letters as the locale says.
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+@=~&!'() -]+")
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,17 @@ class Home:
         return Path(tempfile.gettempdir()) / f"financial-insights-{os.getuid()}-{digest}" / "supervisor.sock"
 
     def create(self) -> None:
-        """Make the folders; only the owner may enter the one that secrets pass through."""
+        """Make the folders; only the owner may enter the one that secrets pass through.
+
+        Raises:
+            StackError: the path has letters that not every service takes.
+        """
+        if not PLAIN_PATH.fullmatch(str(self.root)):
+            odd = " ".join(sorted(set(PLAIN_PATH.sub("", str(self.root)))))
+            raise StackError(
+                f"The stack can't live in {str(self.root)!r}: Java, Spark or Supervisor would read {odd!r} as "
+                "something else. Set INSIGHTS_HOME to a folder without it, then run: make up"
+            )
         for folder in (self.root, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
         self.control_socket.parent.mkdir(mode=0o700, exist_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 
-from local.home import Home, StackError, is_open
+from local.home import Home, StackError, is_open, last_line
 from local.jars import JARS, JAVA, SPARK_HOME
 
 with warnings.catch_warnings():
@@ -107,7 +107,7 @@ def postgres(home: Home, ports: dict[str, int]) -> Service:
         )
         password_file.unlink()
         if made.returncode != 0:
-            raise StackError(f"Postgres can't make its data folder: {made.stderr.strip().splitlines()[-1]}")
+            raise StackError(f"Postgres can't make its data folder: {last_line(made.stderr)}")
 
     settings = {
         "listen_addresses": "127.0.0.1",
@@ -198,7 +198,7 @@ def kafka(home: Home, ports: dict[str, int]) -> Service:
             check=False,
         )
         if done.returncode != 0:
-            raise StackError(f"Kafka can't format its folder: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+            raise StackError(f"Kafka can't format its folder: {last_line(done.stderr or done.stdout)}")
     return Service(
         name="kafka",
         command=[

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-from local.home import Home, StackError
+from local.home import Home, StackError, last_line
 from local.services import Service, prepare
 
 # Every process of a stack carries its folder in this variable, so that `down` finds them all, and only them.
@@ -140,9 +140,7 @@ def start_supervisor(home: Home, services: list[Service]) -> None:
         check=False,
     )
     if started.returncode != 0:
-        raise StackError(
-            f"The supervisor does not start: {(started.stderr or started.stdout).strip().splitlines()[-1]}"
-        )
+        raise StackError(f"The supervisor does not start: {last_line(started.stderr or started.stdout)}")
 
 
 def supervisor_sections(home: Home, services: list[Service]) -> Iterator[str]:

@@ -38,7 +38,8 @@ def temporary_home(name: str, *, keep: bool = False) -> Iterator[Home]:
     """
     # As root Postgres is another user, and must get in: not pytest's own folder, nor one that TMPDIR may have closed.
     folder = Path(tempfile.mkdtemp(prefix=f"financial-insights-{name}-", dir="/tmp"))
-    home = Home(folder / "home")
+    # A path as a user may have one.
+    home = Home(folder / "the stack's home")
     home.create()
     guard = subprocess.Popen(
         [sys.executable, "-c", GUARD],

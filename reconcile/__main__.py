@@ -26,6 +26,7 @@ from reconcile.lag import lag
 from reconcile.project import Project, read_project
 from reconcile.report import differences, summary
 from reconcile.stores import Bank, Lake
+from source.errors import one_line
 
 EQUAL, DIFFERENT, NOT_COMPARED = 0, 1, 2
 
@@ -38,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ReconcileError, source.SourceError, ingestion.IngestionError) as error:
         print(error, file=sys.stderr)
     except psycopg.Error as error:
-        print(f"Postgres refuses: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+        print(f"Postgres refuses: {one_line(error)}", file=sys.stderr)
     except PySparkException as error:
-        print(f"Spark fails: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+        print(f"Spark fails: {one_line(error)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130

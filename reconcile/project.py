@@ -11,6 +11,7 @@ from dbt.cli.main import dbtRunner
 
 from reconcile.errors import ReconcileError
 from source.capture import TableName
+from source.errors import one_line
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -73,7 +74,7 @@ def read_project() -> Project:
     """
     parsed = dbtRunner().invoke(["--quiet", "parse", "--project-dir", str(PROJECT)])
     if not parsed.success:
-        reason = str(parsed.exception or "see above").strip().splitlines()[0]
+        reason = one_line(parsed.exception or "see above")
         raise ReconcileError(f"dbt can't read its project: {reason} To see more, run: dbt parse")
     return from_manifest(parsed.result)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn, cast
 
 import pytest
 import sqlglot
 import yaml
+from databricks.sql.client import Connection
+from databricks.sql.exc import Error as DatabricksError
 from pipeline import PROJECT
 from sqlglot import exp
 
 from dashboard import DashboardError, names
-from dashboard.gold import QUERIES, statement, with_literals
+from dashboard.gold import QUERIES, Warehouse, statement, with_literals
 from dashboard.metrics import queries_of, semantic_manifest, write
 
 MARTS = PROJECT / "models" / "marts"
@@ -79,3 +82,22 @@ def test_a_metric_that_is_renamed_is_renamed_in_the_queries(tmp_path: Path) -> N
     made = queries_of(manifest)
     assert "income" in made["money_by_day"]
     assert "money_in" not in made["money_by_day"]
+
+
+@pytest.mark.parametrize("text", ["", "\n  \n", "no such table\nand a stack trace"])
+def test_a_query_that_failed_ends_in_one_line_and_its_connection_is_closed(text: str) -> None:
+    closed = []
+
+    class Failing:
+        """What databricks-sql-connector's Connection does of it, for there is no warehouse here."""
+
+        def cursor(self) -> NoReturn:
+            raise DatabricksError(text)
+
+        def close(self) -> None:
+            closed.append(self)
+
+    with pytest.raises(DashboardError) as refused:
+        Warehouse(lambda: cast(Connection, Failing())).rows("select 1")
+    assert str(refused.value) == f"Databricks refuses: {'no such table' if 'table' in text else 'Error'}"
+    assert len(closed) == 1

@@ -14,7 +14,7 @@ from pipeline import PROJECT, Stack
 from rounds import Round
 
 import local
-from local.home import USUAL_PORTS, is_free, is_open
+from local.home import USUAL_PORTS, StackError, is_free, is_open
 
 
 def pids(stack: Stack) -> dict[str, int]:
@@ -131,3 +131,23 @@ def test_a_stack_that_is_not_up_is_one_line(tmp_path: Path, stack: Stack, comman
     assert result.returncode == 1
     assert result.stderr.strip().count("\n") == 0
     assert result.stderr.strip().endswith("tart the stack with: make up") or "Start it with: make up" in result.stderr
+
+
+def test_make_leads_to_a_stack_in_a_folder_with_a_space(stack: Stack) -> None:
+    assert " " in str(stack.home.root)
+    # Make itself installs nothing here: it runs this Python.
+    make = ["make", "--assume-old=setup", f"BIN={Path(sys.executable).parent}", "resnapshot", "TABLE=no_such_table"]
+    result = subprocess.run(
+        make, cwd=PROJECT, env=stack.clean_environment(), capture_output=True, text=True, check=False
+    )
+    assert "no_such_table" in result.stderr, result.stdout + result.stderr
+    assert "not up" not in result.stderr
+
+
+@pytest.mark.parametrize("odd", [*':;,#%$*?"\\', "${env:HOME}", "\N{LATIN SMALL LETTER E WITH ACUTE}", "\n"])
+def test_a_folder_that_a_service_would_misread_is_refused(tmp_path: Path, odd: str) -> None:
+    folder = tmp_path / f"my{odd}stack"
+    with pytest.raises(StackError, match="Set INSIGHTS_HOME to a folder without") as refused:
+        local.Home(folder).create()
+    assert "\n" not in str(refused.value)
+    assert not folder.exists()
