@@ -262,6 +262,17 @@ def test_rows_are_told_apart_by_several_columns(stack: Stack, everything: Compar
     assert result.counts == {"different": 1, "missing": 1, "too many": 3}
 
 
+def test_a_declared_column_that_is_not_built_is_not_passed_over(stack: Stack) -> None:
+    stack.spark.sql("create or replace temporary view lacking as select 1 as id, false as is_deleted")
+    columns = (Column("id", "int", "id"), Column("words", "string", "words"))
+    entity = Entity("stg_lacking", TableName("public", "lacking"), "", "", "lacking", ("id",), columns)
+    with (
+        stack.connect() as connection,
+        pytest.raises(ReconcileError, match=r"^lacking has no column words, .* Build it with: dbt run$"),
+    ):
+        list(comparisons(Project((entity,), (), {}, ()), Bank(connection), Lake(stack.spark)))
+
+
 def test_what_the_user_can_mend_is_one_line(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ReconcileError, match=r"^There is no table .*nowhere.* yet. Build it with: dbt run$"):
         Lake(stack.spark).rows("select * from nowhere")

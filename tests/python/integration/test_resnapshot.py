@@ -1,26 +1,20 @@
-"""Rows that change at the bank without a message: `make resnapshot` brings each kind to Silver, and ends what is gone.
-
-Each kind has rows of its own, and all are read again together.
-"""
+"""Rows that change without a message: `make resnapshot` brings each kind to Silver, and ends what is gone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-import psycopg
 import pytest
 from lanes import Lane, Table, lane
-from pipeline import Stack, wait_for
+from pipeline import Stack
 
 import ingestion
 import source
 from reconcile.project import Column, Entity
 from reconcile.resnapshot import Outcome, Resnapshot, wish
 from reconcile.stores import Lake
-from source.__main__ import main
-from source.resnapshot import Capture, captured_table, running_capture
+from source.resnapshot import Capture, running_capture
 
 CARDS = Table(
     name="cards",
