@@ -8,6 +8,8 @@ ROUNDS ?= 3
 SCALE ?= 1
 REPEATS ?= 3
 PORT ?= 8501
+# Seconds to wait for another process that writes the same tables.
+export WRITER_WAIT := $(or $(WAIT),$(WRITER_WAIT))
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
