@@ -87,9 +87,12 @@ def writer_lock(what: str, command: str) -> Iterator[None]:
 def _seconds_to_wait() -> float:
     text = os.environ.get(WAIT) or "0"
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        raise IngestionError(f"{WAIT} is {text}. Write a number of seconds, such as 600.") from None
+        seconds = -1.0
+    if not seconds >= 0:  # "nan" is a float too, and would wait for ever
+        raise IngestionError(f"{WAIT} is {text}. Write a number of seconds, such as 600.")
+    return seconds
 
 
 def _locked(file: int) -> bool:

@@ -90,7 +90,9 @@ def demo(home: Home) -> None:
         source.simulate(database, seed=int(now.timestamp()), rate=LIVE_RATE, length=LIVE_SECONDS)
         source.wait_until_captured(database)
     with stages.stage("Ingest: Kafka to Bronze"):
-        landed = ingestion.ingest_available(ingestion.spark_session(), ingestion.Config.from_environment(os.environ))
+        config = ingestion.Config.from_environment(os.environ)
+        with ingestion.writer_lock(config.schema, "make demo"):
+            landed = ingestion.ingest_available(ingestion.spark_session(), config)
     with stages.stage("dbt build: Silver, Gold and their tests", quiet=True):
         build(console, environment)
     show_gold(console)
