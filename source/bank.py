@@ -12,6 +12,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from source.capture import is_whole
+from source.database import HELD_BY_PYTHON
 from source.days import next_due
 from source.lives import INCOME_CATEGORIES, OVERDRAFT, WEEKS_A_MONTH
 from source.people import (
@@ -261,7 +262,7 @@ class Bank(PlainBank):
             month of the income (None without one), and what its standing orders take in a month.
         """
         return self._rows(
-            """
+            f"""
             with households as (
                 select min(account_id) as account_id, array_agg(account_id order by account_id) as accounts
                 from checking_account
@@ -274,7 +275,7 @@ class Bank(PlainBank):
                     percentile_disc(0.5) within group (order by amount) as amount,
                     percentile_disc(0.5) within group (order by extract(day from transaction_date)) as day
                 from transactions
-                where transaction_type = 'credit' and category = any(%s)
+                where transaction_type = 'credit' and category = any(%s) and transaction_date {HELD_BY_PYTHON}
                 group by account_id
             ),
             orders as (

@@ -9,6 +9,9 @@ from source.capture import open_to_capture
 from source.checks import refuse, unfit
 from source.errors import SourceError, one_line
 
+HELD_BY_PYTHON = "between '0001-01-01' and '9999-12-31 23:59:59.999999'"
+"""For a time that is read into Python: Postgres also has infinity, years before Christ, and those after 9999."""
+
 
 def connect(database_url: str) -> psycopg.Connection:
     """Open a connection in UTC, so that `TIMESTAMP` columns are read and written as UTC.

@@ -10,7 +10,7 @@ import psycopg
 
 from source.bank import Bank, Event, PlainBank, open_bank
 from source.capture import is_whole
-from source.database import connect
+from source.database import HELD_BY_PYTHON, connect
 from source.days import days_between, is_working_day
 from source.errors import SourceError, one_line
 from source.live import Summary
@@ -104,10 +104,11 @@ def catch_up(
 
 
 def _last_moment(connection: psycopg.Connection) -> datetime | None:
-    """When the bank, whole or plain, last sold something or changed a balance."""
+    """When the bank, whole or plain, last sold something or changed a balance, of the times that Python can hold."""
     ((moved, sold),) = connection.execute(
-        "select (select max(last_transaction_date at time zone 'UTC') from checking_account),"
-        " (select max(purchase_date at time zone 'UTC') from purchase_trends)"
+        "select (select max(last_transaction_date at time zone 'UTC') from checking_account"
+        f" where last_transaction_date {HELD_BY_PYTHON}),"
+        f" (select max(purchase_date at time zone 'UTC') from purchase_trends where purchase_date {HELD_BY_PYTHON})"
     ).fetchall()
     return None if moved is None else max(moved, sold or moved)
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from banks import PAST, UNBALANCED, UNTIL, rows
 
-from source import SourceError, Summary, behind, catch_up, load_history, migrate
+from source import SourceError, Summary, behind, catch_up, load_history, migrate, simulate
 from source.bank import Event, PlainBank
 
 # Over the end of March, with its salaries, and the first of April, with its rents.
@@ -226,6 +226,42 @@ def test_a_bank_without_a_past_has_nothing_to_continue(bank: str) -> None:
     assert behind(bank, UNTIL) == timedelta()
     assert catch_up(bank, seed=1, until=UNTIL).events == {}
     assert rows(bank, "select count(*) from purchase_trends") == [(0,)]
+
+
+def test_times_that_python_cannot_hold_are_not_when_something_last_happened(new_whole_bank: Callable[[], str]) -> None:
+    until, bank = UNTIL + timedelta(days=1), new_whole_bank()
+    odd = ("infinity", "-infinity", "20000-01-01", "0044-03-15 BC")
+    columns = (
+        ("purchase_trends", "id", "purchase_date"),
+        ("checking_account", "account_id", "last_transaction_date"),
+        ("transactions", "transaction_id", "transaction_date"),
+        ("customers", "customer_id", "updated_at"),
+        ("customers", "customer_id", "created_at"),
+        ("scheduled_payments", "payment_id", "due_date"),
+        ("scheduled_payments", "payment_id", "updated_at"),
+    )
+    with psycopg.connect(bank) as connection:
+        for table, key, column in columns:
+            # The first by their keys, which aren't the last by their times.
+            for row, moment in enumerate(odd):
+                nth = f"select {key} from {table} order by {key} offset {row} limit 1"
+                connection.execute(f"update {table} set {column} = '{moment}' where {key} = ({nth})".encode())
+        # All the incomes of one account.
+        connection.execute(
+            "update transactions set transaction_date = 'infinity' where transaction_type = 'credit' and account_id ="
+            " (select account_id from transactions where category = 'salary' order by 1 limit 1)"
+        )
+    assert timedelta(days=1) <= behind(bank, until) < timedelta(days=2)
+    assert catch_up(bank, seed=1, until=until).events["purchase"] > 0
+    assert behind(bank, until) == timedelta()
+    assert sum(simulate(bank, seed=1, rate=1000, length=0.2).events.values()) > 100
+
+    for moment in odd:
+        with psycopg.connect(bank) as connection:
+            connection.execute("update purchase_trends set purchase_date = %s", [moment])
+            connection.execute("update checking_account set last_transaction_date = %s", [moment])
+        assert behind(bank, until) == timedelta()
+        assert catch_up(bank, seed=1, until=until).events == {}
 
 
 def test_an_end_without_a_time_zone_is_refused(bank: str) -> None:
