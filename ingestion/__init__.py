@@ -7,13 +7,14 @@ from ingestion.job import Landed, ingest_available, ingest_continuously, not_lan
 from ingestion.lock import leave_writer_lock, take_writer_lock, writer_lock
 from ingestion.schema import to_bronze
 from ingestion.secret_scope import SecretStore
-from ingestion.session import require_spark, spark_ended, spark_session, told_that_spark_ended
+from ingestion.session import give_up_now, require_spark, spark_ended, spark_session, told_that_spark_ended
 
 __all__ = [
     "Config",
     "IngestionError",
     "Landed",
     "SecretStore",
+    "give_up_now",
     "ingest_available",
     "ingest_continuously",
     "leave_writer_lock",

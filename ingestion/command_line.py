@@ -180,7 +180,7 @@ def run(options: argparse.Namespace, *, spark: SparkSession | None, secrets: Sec
         max_offsets_per_trigger=options.max_offsets_per_trigger,
     )
     spark = spark or spark_session()
-    with writer_lock(config.schema, "ingestion"):
+    with writer_lock(config.schema, "ingestion", spark):
         try:
             land(options, config, spark)
         except PySparkException as error:

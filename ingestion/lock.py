@@ -16,7 +16,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pyspark.sql import SparkSession
+
 from ingestion.errors import IngestionError
+from ingestion.session import end_session, session_id
 
 # The folder of the locks. `make up` writes it to .local/env; where it is not set there is no lock.
 FOLDER = "WRITER_LOCKS"
@@ -29,12 +32,15 @@ _POLL_S = 0.2
 _held: dict[Path, int] = {}
 
 
-def take_writer_lock(what: str, command: str) -> Path | None:
+def take_writer_lock(what: str, command: str, spark: SparkSession | None = None) -> Path | None:
     """Take the lock until `leave_writer_lock`, or until this process ends.
+
+    What a killed holder left at work in the Spark server, statements and streaming queries, is stopped first.
 
     Args:
         what: what is written, such as `bronze` or `silver`.
         command: what a person calls this process, for the message that another one ends with.
+        spark: the session that will write.
 
     Returns:
         What `leave_writer_lock` takes; None where this process has the lock already, or there are no locks.
@@ -61,23 +67,33 @@ def take_writer_lock(what: str, command: str) -> Path | None:
                 + (f" (waited {wait:g} s)." if wait else f", or let it wait: {WAIT}=600 (seconds).")
             )
         time.sleep(_POLL_S)
-    note = {"command": command, "pid": os.getpid(), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"}
+    _held[path] = file
+    left = _note(file).get("session")
+    if left and spark is not None:
+        end_session(left)
+    note = {
+        "command": command,
+        "pid": os.getpid(),
+        "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "session": session_id(spark) if spark is not None else None,
+    }
     os.ftruncate(file, 0)
     os.pwrite(file, json.dumps(note).encode(), 0)
-    _held[path] = file
     return path
 
 
 def leave_writer_lock(path: Path | None) -> None:
     """Let the next writer in; None is a lock that was not taken."""
     if path is not None:
-        os.close(_held.pop(path))
+        file = _held.pop(path)
+        os.ftruncate(file, 0)
+        os.close(file)
 
 
 @contextlib.contextmanager
-def writer_lock(what: str, command: str) -> Iterator[None]:
+def writer_lock(what: str, command: str, spark: SparkSession | None = None) -> Iterator[None]:
     """The lock for as long as the block takes; see `take_writer_lock`."""
-    path = take_writer_lock(what, command)
+    path = take_writer_lock(what, command, spark)
     try:
         yield
     finally:
@@ -105,8 +121,16 @@ def _locked(file: int) -> bool:
 
 def _holder(file: int) -> str:
     """Who has the lock. Between taking it and writing the note, nobody is named yet."""
-    try:
-        note = json.loads(os.pread(file, 4096, 0))
-        return f"{note['command']} (process {note['pid']}) has been running since {note['since']}"
-    except (ValueError, KeyError):
+    note = _note(file)
+    if not note:
         return "Another process has just begun"
+    return f"{note['command']} (process {note['pid']}) has been running since {note['since']}"
+
+
+def _note(file: int) -> dict[str, str]:
+    """What the holder wrote; empty where there is none, or the last one left."""
+    try:
+        note: dict[str, str] = json.loads(os.pread(file, 4096, 0))
+    except ValueError:
+        return {}
+    return note

@@ -42,6 +42,7 @@ def give_up_soon(session: SparkSession) -> None:
 
         def __init__(self) -> None:
             super().__init__(max_retries=None, max_backoff=1000, max_server_retry_delay=1000)
+            self.patience = PATIENCE
             self.first_failure = self.last_failure = float("-inf")
 
         def can_retry(self, e: BaseException) -> bool:
@@ -51,9 +52,37 @@ def give_up_soon(session: SparkSession) -> None:
             if now - self.last_failure > PATIENCE:
                 self.first_failure = now
             self.last_failure = now
-            return now - self.first_failure < PATIENCE
+            return now - self.first_failure < self.patience
 
     session.client.set_retry_policies([GiveUpSoon()])
+
+
+def give_up_now(session: SparkSession) -> None:
+    """Let calls of a session that are asking again end as well: somebody wants to leave."""
+    for policy in session.client.get_retry_policies():
+        vars(policy)["patience"] = 0.0
+
+
+def session_id(session: SparkSession) -> str | None:
+    """What the server calls a session over Spark Connect; None for another one."""
+    return getattr(session, "session_id", None)
+
+
+def end_session(identity: str) -> None:
+    """End a session whose process is gone: its statements and streaming queries stop. Nothing happens if it has ended.
+
+    Only at the server that `SPARK_REMOTE` names, and with this user's name.
+    """
+    remote = os.environ.get("SPARK_REMOTE", "")
+    if not remote.startswith("sc://"):
+        return
+    from pyspark.sql.connect.client import SparkConnectClient
+
+    client = SparkConnectClient(f"{remote.rstrip('/;')}/;session_id={identity}")
+    try:
+        client.release_session()
+    finally:
+        client.close()
 
 
 def spark_ended(error: BaseException) -> bool:

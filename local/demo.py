@@ -91,8 +91,9 @@ def demo(home: Home) -> None:
         source.wait_until_captured(database)
     with stages.stage("Ingest: Kafka to Bronze"):
         config = ingestion.Config.from_environment(os.environ)
-        with ingestion.writer_lock(config.schema, "make demo"):
-            landed = ingestion.ingest_available(ingestion.spark_session(), config)
+        spark = ingestion.spark_session()
+        with ingestion.writer_lock(config.schema, "make demo", spark):
+            landed = ingestion.ingest_available(spark, config)
     with stages.stage("dbt build: Silver, Gold and their tests", quiet=True):
         build(console, environment)
     show_gold(console)

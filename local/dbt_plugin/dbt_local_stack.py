@@ -20,6 +20,7 @@ from pyspark.sql import SparkSession
 
 from ingestion import (
     IngestionError,
+    give_up_now,
     leave_writer_lock,
     spark_ended,
     spark_session,
@@ -66,7 +67,7 @@ class LocalStack(dbtPlugin):
         try:
             session = spark_session()
             if command in WRITING:
-                be_the_only_writer(command)
+                be_the_only_writer(command, session)
         except IngestionError as error:
             raise DbtRuntimeError(str(error)) from error
         if is_small(Home.from_environment()):
@@ -120,13 +121,13 @@ def interpret_statements(session: SparkSession) -> None:
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
 
 
-def be_the_only_writer(command: str) -> None:
+def be_the_only_writer(command: str, session: SparkSession) -> None:
     """Take the lock of Silver and Gold, until the command has ended.
 
     Raises:
         IngestionError: another process has it.
     """
-    lock = take_writer_lock(os.environ.get("DBT_SCHEMA") or "silver", f"dbt {command}")
+    lock = take_writer_lock(os.environ.get("DBT_SCHEMA") or "silver", f"dbt {command}", session)
 
     def leave(event: Any) -> None:
         nonlocal lock
@@ -171,8 +172,10 @@ def saying_that_spark_is_gone() -> Any:
 
 def cancel(connection: Any) -> None:
     """Stop this process's statements on the server, as Ctrl-C asks each connection to; dbt-spark's does nothing."""
+    session = SparkSession.builder.getOrCreate()
+    give_up_now(session)
     with contextlib.suppress(PySparkException):
-        SparkSession.builder.getOrCreate().interruptAll()
+        session.interruptAll()
 
 
 def end_with_the_server() -> None:

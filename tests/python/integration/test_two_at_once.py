@@ -17,6 +17,7 @@ from pyspark.errors import PySparkException
 import ingestion
 from ingestion.job import start
 from ingestion.lives import Life
+from local.jars import JAVA
 
 # Tables and locks of these tests' own.
 OWN = {"TOPIC_PREFIX": "atonce.", "BRONZE_SCHEMA": "atonce_bronze", "DBT_SCHEMA": "atonce"}
@@ -27,6 +28,14 @@ from ingestion import take_writer_lock
 take_writer_lock(sys.argv[1], "dbt run")
 print("held", flush=True)
 sys.stdin.read()
+"""
+
+STATEMENT = """
+import sys
+from ingestion import spark_session, take_writer_lock
+spark = spark_session()
+take_writer_lock(sys.argv[1], "dbt run", spark)
+spark.sql(sys.argv[2]).collect()
 """
 
 
@@ -66,9 +75,11 @@ def test_a_second_ingestion_names_the_first_and_a_killed_one_holds_up_nothing(
     assert second.stderr.strip().count("\n") == 0
     said = rf"ingestion \(process {first.pid}\) has been running since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d UTC\. .*"
     assert re.fullmatch(said, second.stderr.strip()), second.stderr
-    # The killed one's query lives on in the server, and is taken over.
+    # The killed one's query lives on in the server, until the next writer ends it.
+    assert threads_of(stack, "bronze: atonce.letters") == 1
     stack.send("atonce.letters", [(b"2", b"b")])
     stack.ingest(environment=own)
+    assert threads_of(stack, "bronze: atonce.letters") == 0
     assert stack.value("select count(*) from atonce_bronze.letters") == 2
 
 
@@ -121,6 +132,24 @@ def test_dbt_waits_for_another_writer_or_names_it(stack: Stack, own: dict[str, s
         assert holder.wait() == -signal.SIGKILL
         done = waiting.result()
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_a_killed_dbt_left_at_work_is_stopped_by_the_next_writer(stack: Stack, own: dict[str, str]) -> None:
+    endless = "select count(*) from range(0, 1000000000000) where id % 7 = sqrt(id)"
+    first = start_process(stack, own, "-c", STATEMENT, "atonce", endless)
+    wait_for(lambda: threads_of(stack, "Executor task launch worker for task"), "the statement runs")
+    first.kill()
+    first.communicate()
+    assert threads_of(stack, "Executor task launch worker for task")
+    second = start_process(stack, own, "-c", STATEMENT, "atonce", "select 1")
+    assert second.wait(timeout=60) == 0
+    wait_for(lambda: not threads_of(stack, "Executor task launch worker for task"), "the statement is stopped")
+
+
+def threads_of(stack: Stack, name: str) -> int:
+    """How many of the Spark server's threads have a name that contains this."""
+    jcmd = [Path(JAVA).with_name("jcmd"), str(stack.service("spark")["pid"]), "Thread.print"]
+    return subprocess.run(jcmd, capture_output=True, text=True, check=True).stdout.count(name)
 
 
 def openers(stack: Stack, what: str) -> int:
