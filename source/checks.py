@@ -21,6 +21,7 @@ from typing import Any
 
 import psycopg
 import psycopg.rows
+from psycopg import sql
 
 from source.capture import CAPTURE_ROLE, PUBLICATION, TableName, captured_tables
 from source.errors import SourceError
@@ -68,7 +69,7 @@ def findings(
         ]
     facts = _facts(connection, list(captured_tables()) if tables is None else tables, publication, role)
     published = _publication(connection, publication)
-    found = list(_of_publication(published, publication, facts))
+    found = [*_of_database(connection), *_of_publication(published, publication, facts)]
     for table in facts:
         found += _first(chain(_of_kind(table), _of_capture(table, published)))
     return found + list(_shared_names(facts))
@@ -78,7 +79,7 @@ def unfit(connection: psycopg.Connection[Any], tables: Sequence[TableName] | Non
     """Those of the `findings` that are about the tables themselves, which `open_to_capture` can't mend."""
     facts = _facts(connection, list(captured_tables()) if tables is None else tables, PUBLICATION, CAPTURE_ROLE)
     found = [finding for table in facts for finding in _first(_of_kind(table))]
-    return found + list(_shared_names(facts))
+    return [*_of_database(connection), *found, *_shared_names(facts)]
 
 
 def refuse(found: Sequence[Finding]) -> None:
@@ -264,6 +265,18 @@ def _publication(connection: psycopg.Connection[Any], name: str) -> dict[str, An
 def _first(found: Iterator[Finding]) -> list[Finding]:
     """One line for a table: what comes first may explain what comes after."""
     return list(islice(found, 1))
+
+
+def _of_database(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    """The connector writes the name into a URL as it is, where these letters say something else (Debezium 3.7)."""
+    name = connection.info.dbname
+    if letters := set(name) & set("%+?/"):
+        quoted = sql.Identifier(name).as_string(connection)
+        yield Finding(
+            f"The database {quoted}",
+            f"can't be reached by the connector, as its name has {' '.join(sorted(letters))} in it",
+            f"alter database {quoted} rename to another name",
+        )
 
 
 def _of_publication(published: dict[str, Any] | None, name: str, facts: Sequence[dict[str, Any]]) -> Iterator[Finding]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from psycopg import conninfo
+from psycopg import conninfo, sql
 
 from source import PUBLICATION, SourceError, migrate
 from source.capture import REPLICA_IDENTITY, TableName, open_to_capture
@@ -213,8 +213,8 @@ def test_any_name_is_captured(bank_connection: psycopg.Connection, monkeypatch: 
         monkeypatch.setitem(REPLICA_IDENTITY, ('My "Sales"', name), "full")
     bank_connection.execute('create schema "My ""Sales"""')
     for name in ODD:
-        table = psycopg.sql.Identifier('My "Sales"', name)
-        bank_connection.execute(psycopg.sql.SQL("create table {} (id int primary key)").format(table))
+        table = sql.Identifier('My "Sales"', name)
+        bank_connection.execute(sql.SQL("create table {} (id int primary key)").format(table))
     open_to_capture(bank_connection)
     assert findings(bank_connection) == []
     bank_connection.execute('alter table "My ""Sales"""."the holder\'s" replica identity nothing')
@@ -228,8 +228,8 @@ def test_two_tables_of_one_bronze_table_are_both_named(
 ) -> None:
     for name in names:
         monkeypatch.setitem(REPLICA_IDENTITY, name, "full")
-        table = psycopg.sql.Identifier("public", name)
-        bank_connection.execute(psycopg.sql.SQL("create table {} (id int primary key)").format(table))
+        table = sql.Identifier("public", name)
+        bank_connection.execute(sql.SQL("create table {} (id int primary key)").format(table))
     (found,) = unfit(bank_connection)
     assert "would come to the same Bronze table as" in str(found)
     assert all(name.strip("'") in str(found) for name in names)
@@ -243,6 +243,22 @@ def test_columns_that_the_log_does_not_have_are_left_out(
     open_to_capture(bank_connection)
     assert findings(bank_connection) == []
     assert left_out_columns(bank_connection) == [["public", "t", "Twice it"]]
+
+
+@pytest.mark.parametrize("name", ["100%", "a+b", "a?b", "a/b"])
+def test_a_database_that_the_connector_would_not_reach_is_named(
+    server: str, new_bank: Callable[[], str], name: str
+) -> None:
+    bank = conninfo.make_conninfo(new_bank(), dbname=name)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("alter database bank rename to {}").format(sql.Identifier(name)))
+        try:
+            with pytest.raises(
+                SourceError, match=r"^The database .* can't be reached by the connector, as its name has"
+            ):
+                migrate(bank)
+        finally:
+            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 def test_nothing_is_registered_or_opened_for_a_table_that_cannot_be_captured(
