@@ -54,7 +54,8 @@ def find_ends(spark: SparkSession, config: Config) -> dict[str, dict[str, int]]:
     Asks Spark's Kafka source itself, so that it needs no second Kafka client with security options of its own: a query
     that starts at the end reads nothing, and its progress names every partition that the pattern found.
     """
-    options = {**config.reader_options(), "startingOffsets": "latest"}
+    # It keeps no message, so it loses none where a topic is made again meanwhile.
+    options = {**config.reader_options(), "startingOffsets": "latest", "failOnDataLoss": "false"}
     # A checkpoint of its own, new each time: an old one would have it read all that came since. Spark would choose a
     # folder itself, but on Databricks' serverless compute it doesn't (TEMP_CHECKPOINT_LOCATION_NOT_SUPPORTED).
     checkpoint = config.checkpoint_of(f"_finding_topics/{uuid.uuid4().hex}")
