@@ -24,7 +24,7 @@ from reconcile.errors import ReconcileError
 from reconcile.gold import MARTS
 from reconcile.lag import lag
 from reconcile.project import Project, read_project
-from reconcile.report import differences, summary
+from reconcile.report import differences, mending, summary
 from reconcile.stores import Bank, Lake
 from source.errors import one_line
 
@@ -106,7 +106,8 @@ def run(options: argparse.Namespace) -> int:
         return EQUAL
     with console.status("Looking for what has not landed"):
         lines = lag(project, lake)
-    for line in lines or [f"All that the bank committed up to {lsn} has landed: these differences are real."]:
+    real = f"All that the bank committed up to {lsn} has landed: these differences are real."
+    for line in lines or [real, *mending(different)]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return DIFFERENT
 

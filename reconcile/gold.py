@@ -62,28 +62,45 @@ _WITHOUT_COMMIT_TIMES = """
     ) as undated on mart.customer_id = undated.customer_id
 """
 
+# Of a customer with an account that the bank doesn't date, the day is left out.
 _PRESENT_BALANCE = """
-    select customer_id, sum(account_balance)::numeric(20, 2) as closing_balance
+    select
+        customer_id,
+        sum(account_balance)::numeric(20, 2) as closing_balance,
+        case when bool_and(last_transaction_date is not null) then max(last_transaction_date)::date end as balance_date
     from checking_account
     where customer_id is not null
     group by customer_id
 """
 
 # A day on which a customer only lost an account has no row (tests/marts/the_last_closing_balance_is_the_balance.sql):
-# whoever lost one is taken to be right here, and customer_balance says whether their balance is. One aggregation, as
-# joins of the same would take Spark four times as long.
+# whoever lost one is taken to be right here, and customer_balance says whether their balance is. So is the day of who
+# has an account that was dated later than it is now: the history keeps that day, which the bank has forgotten. One
+# aggregation, as joins of the same would take Spark four times as long.
 _LAST_CLOSING_BALANCE = """
     with
 
     ownerships as (
 
-        select customer_id, account_id, false as is_present
+        select
+            customer_id,
+            account_id,
+            false as is_present,
+            cast(null as boolean) as is_undated,
+            to_date(coalesce(last_transaction_at, _cdc_committed_at)) as known_date,
+            cast(null as date) as present_date
         from {base_bank__checking_account_changes}
         where customer_id is not null
 
         union all
 
-        select customer_id, account_id, true as is_present
+        select
+            customer_id,
+            account_id,
+            true as is_present,
+            last_transaction_at is null as is_undated,
+            cast(null as date) as known_date,
+            to_date(last_transaction_at) as present_date
         from {stg_bank__checking_accounts}
         where not is_deleted and customer_id is not null
 
@@ -95,26 +112,40 @@ _LAST_CLOSING_BALANCE = """
             customer_id,
             struct(balance_date, closing_balance) as closing,
             cast(null as decimal(20, 2)) as latest_balance,
-            false as has_lost
+            cast(null as date) as latest_date,
+            false as has_lost,
+            false as is_undated,
+            false as was_later
         from {customer_balance_history}
 
         union all
 
-        select customer_id, null as closing, latest_balance, false as has_lost
+        select customer_id, null, latest_balance, to_date(updt_ts), false, false, false
         from {customer_balance}
 
         union all
 
-        select customer_id, null as closing, null as latest_balance, true as has_lost
+        select
+            customer_id,
+            null,
+            null,
+            null,
+            not bool_or(is_present),
+            coalesce(bool_or(is_undated), false),
+            coalesce(max(known_date) > max(present_date), false)
         from ownerships
         group by customer_id, account_id
-        having not bool_or(is_present)
 
     )
 
     select
         customer_id,
-        case when bool_or(has_lost) then max(latest_balance) else max(closing).closing_balance end as closing_balance
+        case when bool_or(has_lost) then max(latest_balance) else max(closing).closing_balance end as closing_balance,
+        case
+            when bool_or(is_undated) then null
+            when bool_or(has_lost or was_later) then max(latest_date)
+            else max(closing).balance_date
+        end as balance_date
     from figures
     group by customer_id
     having not bool_or(has_lost) or max(latest_balance) is not null

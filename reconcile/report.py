@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -53,6 +54,20 @@ def differences(result: Result) -> Table:
         texts = (_shown(column, text) for column, text in zip(key, difference.key, strict=True))
         table.add_row(*map(escape, texts), difference.kind, escape("\n".join(_columns(difference))))
     return table
+
+
+def mending(results: Sequence[Result]) -> Iterator[str]:
+    """A line for each table of Silver that differs, with the command that reads it, or the keys that differ, again."""
+    for result in results:
+        comparison = result.comparison
+        if comparison.bank is None or not comparison.against.startswith("public."):
+            continue
+        command = f"make resnapshot TABLE={shlex.quote(comparison.against.removeprefix('public.'))}"
+        keys = [difference.key[0] or "" for difference in result.differences]
+        if comparison.keys == 1 and len(keys) == result.counts.total() and result.is_complete and all(keys):
+            words = (f'"{key}"' if set(key) & set(', "') else key for key in keys if '"' not in key)
+            command += f" KEYS={shlex.quote(','.join(words))}" if not any('"' in key for key in keys) else ""
+        yield f"{comparison.table} kept what the bank changed without a message, if its models are right: {command}"
 
 
 def _columns(difference: Difference) -> Iterator[str]:

@@ -8,7 +8,7 @@ runs as (
 
 ),
 
--- A run goes on where the one before it ended. One that began earlier read the table again, with what older runs took up.
+-- A run goes on where the one before it ended. One that began earlier read the table again, with what came before.
 counted_runs as (
 
     select runs.*
@@ -25,8 +25,8 @@ final as (
 
     select
         bronze_table,
-        -- What only older rows had or lacked was added to the table or taken from it, and is no drift any more. A delete
-        -- has no row.
+        -- What only older rows had or lacked was added to the table or taken from it, and is no drift any more.
+        -- A delete has no row.
         max_by(unknown_fields, run_started_at) filter (
             where coalesce(readable_row_count, 1) > 0 or unknown_fields is not null
         ) as unknown_fields,

@@ -76,6 +76,15 @@ def breakages(stack: Stack) -> list[Breakage]:
             " from silver.base_bank__checking_account_changes where customer_id is not null"
             " except select customer_id, account_id from silver.stg_bank__checking_accounts where not is_deleted))"
         )
+        # The same of one more, whose accounts all have a day that they never were later than.
+        dated = stack.value(
+            "select max(customer_id) from gold.customer_balance as balance join (select customer_id,"
+            " max(balance_date) as balance_date from gold.customer_balance_history group by customer_id) as history"
+            f" using (customer_id) where customer_id < {owner} and to_date(updt_ts) = balance_date"
+            " and customer_id not in (select customer_id from silver.stg_bank__checking_accounts"
+            " where customer_id is not null and (is_deleted or last_transaction_at is null))"
+        )
+        (day,) = one(f"select max(last_transaction_date)::date from checking_account where customer_id = {dated}")
         (balance,) = one(f"select sum(account_balance) from checking_account where customer_id = {owner}")
     return [
         Breakage(
@@ -110,6 +119,14 @@ def breakages(stack: Stack) -> list[Breakage]:
             str(owned),
             "different",
             f"amount: {moved} in the bank, {moved + CENT} here",
+        ),
+        Breakage(
+            "gold.customer_balance_history",
+            f"insert into gold.customer_balance_history select customer_id, date '2999-12-31', latest_balance, updt_ts"
+            f" from gold.customer_balance where customer_id = {dated}",
+            str(dated),
+            "different",
+            f"balance_date: {day} in the bank, 2999-12-31 here",
         ),
         Breakage(
             "gold.customer_balance_history",
@@ -162,6 +179,11 @@ def test_what_is_broken_is_named_and_nothing_else(stack: Stack, after_the_demo: 
     ]
     assert sorted(named) == sorted((one.table, one.key, one.kind, one.column) for one in done)
     assert "these differences are real" in said
+    amount, too_many = (one.key for one in done if one.table == "silver.stg_bank__transactions")
+    assert f"make resnapshot TABLE=transactions KEYS={amount},{too_many}" in said
+    (purchase,) = (one.key for one in done if one.table == "silver.stg_bank__purchases")
+    assert f"make resnapshot TABLE=purchase_trends KEYS={purchase}" in said
+    assert "not compared: balance_date" not in said
 
 
 def test_what_is_right_is_equal(stack: Stack, after_the_demo: Round) -> None:

@@ -1,16 +1,20 @@
-"""Rows that change without a message: `make resnapshot` brings each kind to Silver, and ends what is gone."""
+"""Rows that change at the bank without a message: `make resnapshot` brings each kind to Silver, and ends what is gone.
+
+It refuses in one line, before it sends a signal, what would stop the connector.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from lanes import Lane, Table, lane
-from pipeline import Stack
+from pipeline import Stack, wait_for
 
 import ingestion
 import source
+from reconcile.errors import ReconcileError
 from reconcile.project import Column, Entity
 from reconcile.resnapshot import Outcome, Resnapshot, wish
 from reconcile.stores import Lake
@@ -34,9 +38,8 @@ DAYS = Table(
     name="days",
     key=["account_id", "day"],
     columns={"account_id": "int", "day": "date", "amount": "decimal(10, 2)"},
-    definition=(
-        "account_id int, day date, amount numeric(10, 2), primary key (account_id, day)) partition by range (day"
-    ),
+    definition="account_id int, day date, amount numeric(10, 2),"
+    " primary key (account_id, day)) partition by range (day",
 )
 FEES = Table(
     name="fees",
@@ -51,8 +54,8 @@ create table days_2 partition of days for values from ('2026-02-01') to ('2026-0
 create table days_3 partition of days for values from ('2026-03-01') to ('2026-04-01');
 create table days_4 (like days including all);
 insert into cards
-    select n, case n % 2 when 0 then 'debit' else 'credit' end::brand, n, 'terms ' || n, n > 3
-    from generate_series(1, 9) as n;
+select n, case n % 2 when 0 then 'debit' else 'credit' end::brand, n, 'terms ' || n, n > 3
+from generate_series(1, 9) as n;
 insert into days select n, date '2026-01-31' + n * 7, n + 0.25 from generate_series(0, 8) as n;
 insert into days_4 values (40, '2026-04-04', 4.44);
 insert into fees select 'fee ' || n, n from generate_series(1, 3) as n;
@@ -174,3 +177,91 @@ def test_rows_are_read_and_what_is_gone_is_ended(healed: Healed) -> None:
 def test_a_second_reading_of_some_keys_is_no_replay(healed: Healed) -> None:
     assert healed.second == ""
     assert (healed.again["cards"].read, healed.again["cards"].ended) == (4, 0)
+
+
+# What is asked for, in words of the command, and what is said; `{schema}` is the tests' own.
+REFUSED = {
+    ("nowhere",): "The bank has no table nowhere",
+    ("",): "Say which table to read again",
+    ("{schema}.rights",): "{schema}.rights is not captured",
+    ("{schema}.it's odd",): "{schema}.it's odd can't be named in a signal",
+    ("{schema}.Seen",): "{schema}.Seen is a view, and Debezium captures tables only",
+    ("{schema}.unlogged_notes",): "{schema}.unlogged_notes is unlogged",
+    ("{schema}.days_3",): "{schema}.days_3 is a partition of {schema}.days",
+    ("{schema}.without_key",): "{schema}.without_key has no primary key",
+    ("{schema}.secret",): "debezium may not read {schema}.secret. In the bank: grant select",
+    ("{schema}.cards", "1,two"): "KEYS names what is no card_id",
+    ("{schema}.cards", " , "): "Say which keys to read again",
+    ("{schema}.cards", "1,99"): "Neither {schema}.cards nor Silver has a row with card_id 99",
+    ("{schema}.days", "1"): "The key of {schema}.days is 2 columns (account_id, day)",
+    ("{schema}.cards", None, "nosuch = 1"): "Postgres refuses WHERE: column",
+    ("{schema}.cards", None, "true) --"): "Postgres refuses WHERE: syntax error",
+    ("{schema}.cards", None, "1 / (card_id - 1) > 0"): "Postgres refuses WHERE: division by zero",
+    ("{schema}.cards", None, "exists (select from {schema}.fees)"): "WHERE may use columns of {schema}.cards",
+    ("{schema}.cards", None, "settings ? 'a'"): "WHERE must be one line without a question mark",
+    ("{schema}.cards", "1", "true"): "Say which rows by KEYS or by WHERE, not by both",
+}
+
+
+@pytest.fixture(scope="module")
+def odd(healed: Healed) -> Iterator[Healed]:
+    """Tables that can't be read again, each for a reason of its own."""
+    name = healed.lane.name
+    healed.lane.sql(
+        'create table "it\'s odd" (id int primary key); create table rights (id int primary key);'
+        'create view "Seen" as select 1 as id; create unlogged table unlogged_notes (id int primary key);'
+        "create table without_key (id int); create table secret (id int primary key);"
+        f"grant select on without_key to debezium; alter publication {name} add table without_key, secret"
+    )
+    added = tuple(f"{name}.{table}" for table in ("without_key", "secret"))
+    yield replace(healed, capture=replace(healed.capture, tables=(*healed.capture.tables, *added)))
+    healed.lane.sql(f"alter publication {name} drop table without_key, secret")
+
+
+@pytest.mark.parametrize("asked", REFUSED)
+def test_what_would_stop_the_connector_is_refused_in_one_line(odd: Healed, asked: tuple[str | None, ...]) -> None:
+    one = odd.lane
+
+    def signals() -> int:
+        return int(one.sql("select count(*) as sent from debezium.signal where type = 'execute-snapshot'")[0]["sent"])
+
+    before = signals()
+    words = [word and word.replace("{schema}", one.name) for word in asked]
+    text, keys, where = [*words, None, None][:3]
+    with source.connect(one.stack.database_url) as connection:
+        config = ingestion.Config.from_environment({**one.stack.environment, **one.environment})
+        with pytest.raises((source.SourceError, ReconcileError)) as refused:
+            wishes = [wish(connection, odd.capture, text or "", keys, where)]
+            Resnapshot(
+                one.stack.database_url,
+                connection,
+                odd.capture,
+                Lake(one.stack.spark),
+                config,
+                entities=[entity(one, table) for table in one.tables.values()],
+                bring=lambda entities: None,
+            ).run(wishes)
+    said = str(refused.value)
+    assert said.startswith(REFUSED[asked].replace("{schema}", one.name))
+    assert "\n" not in said
+    assert signals() == before
+
+
+def test_a_connector_that_does_not_run_gets_no_signal(healed: Healed) -> None:
+    one = healed.lane
+    connect_url = one.stack.environment["CONNECT_URL"]
+    with source.connect(one.stack.database_url) as connection:
+        with pytest.raises(source.SourceError, match=r"^There is no connector nobody. Register it with: make up$"):
+            running_capture(connection, connect_url, "nobody")
+        one.tell_connector("PUT", "/pause")
+
+        def refusal() -> str:
+            try:
+                running_capture(connection, connect_url, one.name)
+            except source.SourceError as error:
+                return str(error)
+            return ""
+
+        said = wait_for(refusal, "the connector is paused")
+    assert said.startswith(f"The connector {one.name} does not run (")
+    assert said.endswith("Start it with: make up")
