@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import uuid
 from collections import Counter, defaultdict
@@ -250,9 +251,12 @@ def start_query(
 ) -> StreamingQuery:
     """Start the topic's query; Delta's sink and the checkpoint make each message land once in a life.
 
-    A query that a killed client left in the Spark server is taken over.
+    A query that a killed client left in the Spark server is taken over. A life of which nothing has landed begins at
+    its beginning: no message tells whether the checkpoint's place is still one of it.
     """
     checkpoint = config.checkpoint_of(topic, life.number)
+    if not life.landed:
+        shutil.rmtree(checkpoint, ignore_errors=True)
     try:
         return start(spark, config, topic, life, trigger)
     except PySparkException as error:
