@@ -33,7 +33,7 @@
                 offset as _offset,
                 ingested_at as _ingested_at,
                 -- What the connector writes for a value that is left out, where it says so.
-                cast(filter(headers, header -> header.key = 'unavailable.value.placeholder')[0].value as string) as _unavailable_value,
+                cast(get(filter(headers, header -> header.key = 'unavailable.value.placeholder'), 0).value as string) as _unavailable_value,
                 try_validate_utf8(cast(key as string)) as _key_json,
                 from_json(try_validate_utf8(cast(key as string)), 'map<string, string>') as _key_read,
                 try_validate_utf8(cast(value as string)) as _value_json

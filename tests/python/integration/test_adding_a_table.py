@@ -42,8 +42,8 @@ NAMES = {
         *("has_moved", "select", "true", "payload", "holder's `name"),
     )
     for name in (field,)
-} | {"bank_is_deleted": "is_deleted", "second_points": "Points"}
-TYPES = {"bank_is_deleted": "boolean", "_version": "int", "second_points": "int"}
+} | {"bank_is_deleted": "is_deleted", "grand_total": "Grand Total"}
+TYPES = {"bank_is_deleted": "boolean", "_version": "int", "grand_total": "int"}
 
 
 @dataclass
