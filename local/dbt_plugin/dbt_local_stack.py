@@ -22,6 +22,7 @@ from ingestion import (
     IngestionError,
     give_up_now,
     leave_writer_lock,
+    require_spark,
     spark_ended,
     spark_session,
     take_writer_lock,
@@ -65,6 +66,7 @@ class LocalStack(dbtPlugin):
         if command in OFFLINE:
             return
         try:
+            require_spark()
             session = spark_session()
             if command in WRITING:
                 be_the_only_writer(command, session)

@@ -119,7 +119,9 @@ def received(stack: Stack, count: int) -> dict[str, list[Message]]:
     topics = {f"{connector_of(mode)}.encodings.everything": mode for mode in MODES}
     reader = stack.spark.read.format("kafka").option("subscribe", ",".join(topics))
     reader = reader.option("kafka.bootstrap.servers", stack.environment["KAFKA_BOOTSTRAP_SERVERS"])
-    word = "cast(get(filter(headers, header -> header.key = 'unavailable.value.placeholder'), 0).value as string) as word"
+    word = (
+        "cast(get(filter(headers, header -> header.key = 'unavailable.value.placeholder'), 0).value as string) as word"
+    )
 
     def read() -> dict[str, list[Message]] | None:
         found: dict[str, list[Message]] = {mode: [] for mode in MODES}
