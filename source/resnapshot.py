@@ -331,12 +331,13 @@ def check_condition(connection: psycopg.Connection, table: CapturedTable, condit
     """
     if len(condition) > _FILTER_LENGTH:
         raise SourceError(f"WHERE is longer than the {_FILTER_LENGTH:,} characters that a signal has room for.")
-    if "?" in condition or "\n" in condition:
-        raise SourceError("WHERE must be one line without a question mark, which Debezium takes for a parameter.")
+    if any(part in condition for part in ("?", "\n", "--", "/*")):
+        # Debezium takes a question mark for a parameter, and puts more behind the condition, on the same line.
+        raise SourceError("WHERE must be one line without a question mark and without a comment (-- or /*).")
     view = f"select_again_{uuid.uuid4().hex}"
     try:
         with connection.transaction(force_rollback=True):
-            # As Debezium puts it into its own query: what comments out the rest of the line fails here.
+            # As Debezium puts it into its own query.
             select = f"select {quoted(table.key[0])} from {table.quoted} where ({condition}) and (true)"
             connection.execute(f"create temporary view {view} as {select}".encode())
             connection.execute(f"select count(*) from {view}".encode())
