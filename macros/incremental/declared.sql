@@ -72,8 +72,8 @@
     {{ return(local_md5(declared | join('\n'))) }}
 {%- endmacro %}
 
-{#- An error where a table can't be built anew without a loss: of a base model, where Bronze no longer holds the oldest messages it was made
-    of, or where `full_refresh: false` says so. -#}
+{#- An error where a table can't be built anew without a loss: of a base model, where Bronze no longer holds a message that it was made of,
+    or where `full_refresh: false` says so. -#}
 {% macro refuse_to_lose_rows() -%}
     {%- set reason = [] -%}
     {%- if config.get('full_refresh') is false -%}
@@ -82,14 +82,20 @@
     {%- for unique_id in model.depends_on.nodes if unique_id in graph.sources -%}
         {%- set node = graph.sources[unique_id] -%}
         {%- set bronze = api.Relation.create(database=node.database, schema=node.schema, identifier=node.identifier) -%}
-        {%- if not bronze_exists(bronze) -%}
-            {%- set oldest = none -%}
-        {%- else -%}
-            {%- set oldest = run_query('select unix_micros(min(ingested_at)) as oldest from ' ~ bronze).rows[0]['oldest'] -%}
-        {%- endif -%}
-        {%- set own = run_query('select unix_micros(min(_ingested_at)) as oldest from ' ~ this).rows[0]['oldest'] -%}
-        {%- if own is not none and (oldest is none or oldest > own) -%}
-            {%- do reason.append(bronze ~ ' no longer holds the oldest messages that it was made of') -%}
+        {%- set lost -%}
+            select 1
+            from {{ this }} as known
+            {%- if bronze_exists(bronze) %}
+            left anti join {{ bronze }} as landed
+                on
+                    known._cdc_partition = landed.partition
+                    and known._cdc_offset = landed.offset
+                    and known._ingested_at = landed.ingested_at
+            {%- endif %}
+            limit 1
+        {%- endset -%}
+        {%- if run_query(lost).rows | length > 0 -%}
+            {%- do reason.append(bronze ~ ' no longer holds all messages that it was made of') -%}
         {%- endif -%}
     {%- endfor -%}
     {%- if reason -%}
