@@ -352,9 +352,11 @@ def test_columns_with_odd_names_go_on_and_are_compared(added: Added, changed: Ch
     )
     result = added.stack.run("reconcile", "--day", str(added.stack.day_of_dbt()), folder=added.folder)
     assert result.returncode == 1, result.stdout + result.stderr
-    _, _, details = result.stdout.partition("silver.stg_bank__cards\n")
-    found = re.findall(r"^ +(?:4 +different +)?(\S.*): .* in the bank, .* here", details, re.MULTILINE)
-    assert sorted(found) == ["_version", "bank_is_deleted", "holder's name"]
+    # Below the table's name, its head and a line: the key, what is wrong, and a column in each line.
+    details = re.search(r"^silver\.stg_bank__cards *\n.*?─ *\n(.*?)\n *\n", result.stdout, re.MULTILINE | re.DOTALL)
+    assert details, result.stdout
+    lines = [re.sub(r"^ *(4 +different +)?", "", line) for line in details[1].splitlines()]
+    assert sorted(line.partition(": ")[0].strip() for line in lines) == ["_version", "bank_is_deleted", "holder's name"]
     assert "silver.stg_bank__cards: not declared, so not in Silver: told_nobody" in result.stdout
 
 
