@@ -66,7 +66,7 @@ reconcile: setup ## is Silver and Gold what the bank says? After ingest and buil
 	@$(WITH_STACK) $(BIN)/python -m reconcile $(if $(LSN),--lsn $(LSN))
 
 resnapshot: setup ## a table again from the bank, while all runs: TABLE=transactions; some of it: KEYS=1,2,3 or WHERE="amount > 5"
-	@$(WITH_STACK) $(BIN)/python -m source resnapshot "$$TABLE" $${KEYS:+--keys "$$KEYS"} $${WHERE:+--where "$$WHERE"}
+	@$(WITH_STACK) $(BIN)/python -m reconcile resnapshot "$$TABLE" $${KEYS:+--keys "$$KEYS"} $${WHERE:+--where "$$WHERE"}
 
 dashboard: setup ## Gold in the browser, until Ctrl-C: PORT=8501
 	@$(WITH_STACK) $(BIN)/python -m dashboard serve --port $(PORT)

@@ -25,6 +25,7 @@ from reconcile.gold import MARTS
 from reconcile.lag import lag
 from reconcile.project import Project, read_project
 from reconcile.report import differences, mending, summary
+from reconcile.resnapshot import read_again
 from reconcile.stores import Bank, Lake
 from source.errors import one_line
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, print what came of it, and return the exit code; what the user can mend ends in one line."""
     options = parse(arguments)
     try:
-        return run(options)
+        return int(options.run(options))
     except (ReconcileError, source.SourceError, ingestion.IngestionError) as error:
         print(error, file=sys.stderr)
     except psycopg.Error as error:
@@ -59,7 +60,24 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--day", type=date.fromisoformat, help="the day (UTC) that dbt ran on, as YYYY-MM-DD (default: today)"
     )
     parser.add_argument("--limit", type=int, default=20, help="most keys named of each table (default: %(default)s)")
+    parser.set_defaults(run=run)
+    again = parser.add_subparsers(metavar="command").add_parser(
+        "resnapshot",
+        help="read tables, or rows of one, again from the bank, and bring them to Silver and Gold",
+    )
+    again.add_argument("tables", nargs="+", metavar="table", help="of schema public, or schema.table")
+    again.add_argument("--keys", help="only the rows with these keys, with commas between them")
+    again.add_argument("--where", help="only the rows that meet this condition, in Postgres's SQL")
+    again.add_argument(
+        "--timeout", type=float, default=120, help="seconds without a word from the connector (default: %(default)s)"
+    )
+    again.set_defaults(run=resnapshot)
     return parser.parse_args(arguments)
+
+
+def resnapshot(options: argparse.Namespace) -> int:
+    """Read tables again from the bank."""
+    return read_again(options.tables, keys=options.keys, where=options.where, timeout=options.timeout)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -397,8 +397,8 @@ def _bank_text(table: CapturedTable, field: str, data_type: str) -> str:
     return text
 
 
-def run(tables: Sequence[str], *, keys: str | None, where: str | None, timeout: float) -> int:
-    """The command `python -m source resnapshot`: look at everything, then read again, build, and report.
+def read_again(tables: Sequence[str], *, keys: str | None, where: str | None, timeout: float) -> int:
+    """The command `python -m reconcile resnapshot`: look at everything, then read again, build, and report.
 
     Returns:
         The exit code: 1 where changes came to quarantine.

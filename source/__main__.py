@@ -58,24 +58,6 @@ def _register(_: argparse.Namespace) -> None:
     print("The connector is running.")
 
 
-def _resnapshot(arguments: argparse.Namespace) -> None:
-    # Spark and dbt, which nothing else here needs, are loaded for seconds.
-    from pyspark.errors import PySparkException
-
-    from ingestion import IngestionError
-    from reconcile import ReconcileError
-    from reconcile.resnapshot import run
-
-    try:
-        code = run(arguments.tables, keys=arguments.keys, where=arguments.where, timeout=arguments.timeout)
-    except (IngestionError, ReconcileError) as error:
-        raise SourceError(str(error)) from None
-    except PySparkException as error:
-        raise SourceError(f"Spark fails: {one_line(error)}") from None
-    if code:
-        sys.exit(code)
-
-
 def _history(arguments: argparse.Namespace) -> None:
     loaded = load_history(
         _environment("DATABASE_URL"),
@@ -158,18 +140,6 @@ def _parser() -> _Parser:
         _register,
         "Check that the tables can be captured, register the Debezium connector and wait until it runs;"
         " reads CONNECT_URL, DATABASE_URL.",
-    )
-    command = add(
-        "resnapshot",
-        _resnapshot,
-        "Read tables, or rows of one, again from the bank, while everything runs, and bring them to Silver and Gold."
-        " Reads DATABASE_URL, CONNECT_URL and what ingestion and dbt need.",
-    )
-    command.add_argument("tables", nargs="+", metavar="table", help="of schema public, or schema.table")
-    command.add_argument("--keys", help="only the rows with these keys, with commas between them")
-    command.add_argument("--where", help="only the rows that meet this condition, in Postgres's SQL")
-    command.add_argument(
-        "--timeout", type=_more_than_zero, default=120, help="seconds without a word from the connector (default 120)"
     )
     command = add("history", _history, "Give an empty bank a past that ends now; reads DATABASE_URL.")
     command.add_argument("--seed", type=int, default=1, help="the same seed makes the same people (default 1)")
