@@ -30,7 +30,7 @@ $(INSTALLED): requirements.lock pyproject.toml local/ivy.xml local/jars.sha256
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo "Packages, as locked in requirements.lock (minutes, the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock > .venv/pip.log 2>&1 \
-		|| { echo "The packages can't be had: is there a network? (log: .venv/pip.log) Then run again: make setup" >&2; exit 1; }
+		|| { echo "Could not download the packages. Check the network connection (log: .venv/pip.log) and run again: make setup" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m local jars
 	@touch $@

@@ -57,7 +57,7 @@ def start(home: Home) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for service, port in home.moved_ports().items():
         console.print(f"The usual port of {service} is taken: it listens on {port}.")
-    console.print(f"[green]✓[/] The stack is up. What leads to it is in {home.env_file}")
+    console.print(f"[green]✓[/] The stack is up. Connection settings are in {home.env_file}")
 
 
 def stop(home: Home) -> None:

@@ -81,7 +81,7 @@ def resolve_jars(folder: Path) -> None:
         log.write_text(ivy.stdout + ivy.stderr)
         shutil.rmtree(folder)
         raise StackError(
-            f"The jars can't be had from Maven Central: is there a network? (log: {log}) Run again: make setup"
+            f"Could not download the jars from Maven Central. Check the network connection (log: {log}) and run again: make setup"
         )
 
 
