@@ -15,7 +15,7 @@ OPERATORS: dict[type[exp.Expr], str] = {
     exp.Mul: "*",
     exp.And: "&&",
     exp.Or: "||",
-    # With two equals signs what is missing equals neither nought nor the empty text, as in SQL.
+    # With two equals signs BLANK equals neither zero nor the empty text, as NULL in SQL.
     exp.EQ: "==",
     exp.NEQ: "<>",
     exp.GT: ">",
@@ -47,7 +47,7 @@ def column(mart: str, name: str) -> str:
 def formula(expression: exp.Expr, mart: str) -> str:
     """The value of an expression in a row of the mart.
 
-    Sums and differences take what is missing for nought, where SQL has no value: they are right where nothing is.
+    A sum or difference takes BLANK for zero, where SQL gives NULL: it is right where no value is missing.
 
     Raises:
         BiError: it has something that isn't known to mean the same in DAX.

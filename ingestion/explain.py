@@ -35,8 +35,8 @@ def explain(error: PySparkException, config: Config, topic: str, life: int = 1) 
         )
     if "SslAuthenticationException" in text or "SSLHandshakeException" in text:
         return (
-            f"{topic}: the TLS handshake fails with Kafka at {config.bootstrap_servers}. If its certificate is a company's "
-            "own, give the authority's as ssl.truststore.certificates, with ssl.truststore.type=PEM."
+            f"{topic}: the TLS handshake fails with Kafka at {config.bootstrap_servers}. If its certificate is a "
+            "company's own, give the authority's as ssl.truststore.certificates, with ssl.truststore.type=PEM."
         )
     unmade = "Failed to create new KafkaAdminClient" in text and "No resolvable bootstrap" not in text
     if unmade and "TimeoutException" not in text:

@@ -81,7 +81,8 @@ def resolve_jars(folder: Path) -> None:
         log.write_text(ivy.stdout + ivy.stderr)
         shutil.rmtree(folder)
         raise StackError(
-            f"Could not download the jars from Maven Central. Check the network connection (log: {log}) and run again: make setup"
+            "Could not download the jars from Maven Central. Check the network connection "
+            f"(log: {log}) and run again: make setup"
         )
 
 

@@ -219,8 +219,8 @@ def test_a_login_that_fails_is_one_line(shore: Shore) -> None:
         "token": f"{fails} the token endpoint answers 401. {ending}",
         "unread": f"{topics}: Kafka's client can't be made of its options. Look at those that begin with sasl. and "
         "ssl., in --kafka-option, the secret scope and the environment.",
-        "certificate": f"{topics}: the TLS handshake fails with Kafka at {shore.kafka.servers}. If its certificate is a "
-        "company's own, give the authority's as ssl.truststore.certificates, with ssl.truststore.type=PEM.",
+        "certificate": f"{topics}: the TLS handshake fails with Kafka at {shore.kafka.servers}. If its certificate is "
+        "a company's own, give the authority's as ssl.truststore.certificates, with ssl.truststore.type=PEM.",
     }
 
 
