@@ -90,23 +90,28 @@ class LocalStack(dbtPlugin):
 
 
 def refuse_names(base: Any) -> None:
-    """See that each column of a base model has a name of its own, before anything runs.
+    """See that each column of a base model has a name of its own that dbt can write, before anything runs.
 
     What the pipeline adds is described in the same list: such a name is the bank's if `meta` says its `field`. The
     macro `declared_columns` refuses the same and, as it knows what the pipeline adds, any other `_cdc_` name.
 
     Raises:
-        DbtRuntimeError: a name is one of Silver's, or differs from another one by capitals alone.
+        DbtRuntimeError: a name is one of Silver's, differs from another one by capitals alone, or has a backtick.
     """
     seen = set[str]()
     for name, column in base.columns.items():
         lower, field = name.lower(), column.config.meta.get("field")
-        is_own = lower == "is_deleted" or (field is not None and (lower in OWN or lower.startswith("_cdc_")))
-        if is_own or lower in seen:
-            problem = "is a name of Silver's own" if is_own else "is there twice, as Spark ignores capitals"
+        problem = ""
+        if lower == "is_deleted" or (field is not None and (lower in OWN or lower.startswith("_cdc_"))):
+            problem = "is a name of Silver's own"
+        elif lower in seen:
+            problem = "is there twice, as Spark ignores capitals"
+        elif "`" in name:
+            problem = "has a backtick, which dbt does not quote"
+        if problem:
             raise DbtRuntimeError(
                 f"{base.name}: {name} {problem}. Declare the column by another name, with the one it has in the bank: "
-                f"{{name: bank_{name}, config: {{meta: {{field: {field or name}}}}}}}"
+                f"{{name: bank_{name.replace('`', '')}, config: {{meta: {{field: {field or name}}}}}}}"
             )
         seen.add(lower)
 

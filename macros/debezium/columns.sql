@@ -14,9 +14,12 @@
         {%- elif declared | map(attribute='name') | map('lower') | select('equalto', name | lower) | list -%}
             {%- set problem = name ~ ' is there twice, as Spark ignores capitals' -%}
         {%- endif -%}
+        {%- if '`' in name -%}
+            {%- set problem = name ~ ' has a backtick, which dbt does not quote' -%}
+        {%- endif -%}
         {%- if problem -%}
             {{ exceptions.raise_compiler_error(
-                node.name ~ ': ' ~ problem ~ '. Declare the column by another name, with the one it has in the bank: {name: bank_' ~ name
+                node.name ~ ': ' ~ problem ~ '. Declare the column by another name, with the one it has in the bank: {name: bank_' ~ name | replace('`', '')
                 ~ ', config: {meta: {field: ' ~ column.config.meta.get('field', name) ~ '}}}'
             ) }}
         {%- endif -%}

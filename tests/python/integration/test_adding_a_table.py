@@ -353,6 +353,13 @@ def test_a_name_of_silvers_own_is_refused_when_dbt_parses(added: Added, changed:
     assert "Traceback" not in said
 
 
+def test_a_name_with_a_backtick_is_refused_when_dbt_parses(added: Added, changed: Changed) -> None:
+    with added.declared(LABELS, '{name: "la`bels", data_type: array<string>, '):
+        said = added.refused("parse")
+    assert "base_bank__card_changes: la`bels has a backtick, which dbt does not quote. Declare the column by" in said
+    assert "{name: bank_labels, config: {meta: {field: la`bels}}}" in said
+
+
 def test_a_table_is_not_built_anew_of_less_than_it_was_made_of(added: Added, changed: Changed) -> None:
     bronze, silver = "bronze.cards", "silver.base_bank__card_changes"
     version, rows = (
