@@ -34,38 +34,37 @@
         false
     {%- else -%}
         coalesce(
-            {{ raw }} in ({{ in_header | join(', ') }})
-            or (_unavailable_value is null and _message.op <> 'r' and {{ raw }} in ({{ by_default | join(', ') }})),
+            {{ raw }} in ({{ in_header }})
+            or (_unavailable_value is null and _message.op <> 'r' and {{ raw }} in ({{ by_default }})),
             false
         )
     {%- endif -%}
 {%- endmacro %}
 
-{#- What Debezium makes of its word for a value left out in a column of this type: a list of texts, as SQL writes them. -#}
+{#- What Debezium makes of its word for a value left out in a column of this type: SQL expressions, empty for none. -#}
 {% macro forms_of_unavailable(word, data_type) -%}
     {%- set type = data_type | lower | replace(' ', '') -%}
     {%- set base64 = "base64(cast('" ~ word ~ "' as binary))" -%}
     {%- if type == 'string' -%}
         {#- The second is an hstore. -#}
-        {{ return(["'" ~ word ~ "'", "'{\"" ~ word ~ "\":\"" ~ word ~ "\"}'"]) }}
+        '{{ word }}', '{"{{ word }}":"{{ word }}"}'
     {%- elif type.startswith('decimal(') -%}
-        {{ return(["'" ~ word ~ "'"]) }}
+        '{{ word }}'
     {%- elif type == 'binary' -%}
         {#- The first where binary.handling.mode is hex. -#}
-        {{ return(["'" ~ word ~ "'", base64]) }}
+        '{{ word }}', {{ base64 }}
     {%- elif type == 'array<string>' -%}
         {#- The second is an array of uuid: Java's nameUUIDFromBytes, an MD5 with version and variant set. -#}
         {%- set md5 = local_md5(word) -%}
         {%- set variant = '89ab'[md5[16] | int(base=16) % 4] -%}
         {%- set uuid = [md5[:8], md5[8:12], '3' ~ md5[13:16], variant ~ md5[17:20], md5[20:]] | join('-') -%}
-        {{ return(["'[\"" ~ word ~ "\"]'", "'[\"" ~ uuid ~ "\"]'"]) }}
+        '["{{ word }}"]', '["{{ uuid }}"]'
     {%- elif type == 'array<binary>' -%}
-        {{ return(["'[\"" ~ word ~ "\"]'", "concat('[\"', " ~ base64 ~ ", '\"]')"]) }}
+        '["{{ word }}"]', concat('["', {{ base64 }}, '"]')
     {%- elif type in ('array<int>', 'array<bigint>', 'array<date>') -%}
         {#- The numbers of its letters, also for dates where they are numbers. -#}
-        {{ return(["concat('[', array_join(transform(split('" ~ word ~ "', ''), letter -> ascii(letter)), ','), ']')"]) }}
+        concat('[', array_join(transform(split('{{ word }}', ''), letter -> ascii(letter)), ','), ']')
     {%- endif -%}
-    {{ return([]) }}
 {%- endmacro %}
 
 {#- Whether, in a column of this type, Debezium writes NULL in place of a large value that an update left as it was. -#}

@@ -134,6 +134,7 @@ def resnapshot(healed: Healed, *tables: str, keys: str | None = None) -> dict[st
 @pytest.fixture(scope="module")
 def healed(stack: Stack) -> Iterator[Healed]:
     with lane(stack, "resnapshot", []) as one:
+        one.sql(f"grant usage on schema {one.name} to {source.CAPTURE_ROLE}")
         one.sql("create type brand as enum ('debit', 'credit')")
         one.tables.update({table.name: table for table in (CARDS, DAYS, FEES)})
         for table in one.tables.values():

@@ -26,6 +26,12 @@ def states(stack: Stack) -> dict[str, str]:
     return {service["name"]: service["statename"] for service in local.status(stack.home)}
 
 
+def wait_until_all_run(stack: Stack) -> None:
+    """The supervisor calls a service running three seconds after its start, when it may long answer."""
+    running = dict.fromkeys(SERVICES, "RUNNING")
+    wait_for(lambda: states(stack) == running, "every service runs", seconds=10)
+
+
 def capture_goes_on(stack: Stack, product: str) -> None:
     """A new purchase arrives in Bronze, once."""
     with stack.connect() as connection:
@@ -57,7 +63,7 @@ def test_up_starts_what_was_given_up(stack: Stack, after_the_demo: Round) -> Non
     supervisor(stack.home).stopProcess("connect")
     assert states(stack)["connect"] == "STOPPED"
     stack.up()
-    assert states(stack) == dict.fromkeys(SERVICES, "RUNNING")
+    wait_until_all_run(stack)
 
 
 def test_ctrl_c_ends_dbt_and_its_statements(stack: Stack, after_the_demo: Round, tmp_path: Path) -> None:
@@ -91,7 +97,7 @@ def test_a_run_whose_spark_was_killed_ends_and_up_starts_all_anew(
     # In a shell that knows another stack, or this one as it was.
     up = stack.run("local", "up", environment={"SPARK_REMOTE": "sc://localhost:1"})
     assert up.returncode == 0, up.stdout + up.stderr
-    assert states(stack) == dict.fromkeys(SERVICES, "RUNNING")
+    wait_until_all_run(stack)
     assert stack.home.ports() == ports
     stack.forget_spark()
     stack.dbt("run", "--select", "stg_bank__transactions+")
