@@ -26,7 +26,6 @@ STEP = re.compile(r"(?:^([^\n]*`[^\n]*)\n\n)?^```(\w*)\n(.*?)^```$", re.MULTILIN
 # What `make` and a shell with the environment activated run.
 COMMANDS = {
     "make up": ["local", "up"],
-    "make ingest": ["ingestion"],
     "make resnapshot TABLE=cards": ["reconcile", "resnapshot", "cards"],
 }
 
@@ -113,8 +112,6 @@ class Added:
                 file.write_text(before + found + block + after)
 
     def command(self, line: str) -> None:
-        if line == "make ingest":
-            self.stack.wait_until_captured()
         if line in COMMANDS:
             self.run(*COMMANDS[line])
         else:
