@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 from ingestion.errors import IngestionError
 from ingestion.session import end_session, session_id
 
-# The folder of the locks: `make up` writes it to .local/env, .env.example has it. Where it is not set there is no lock.
+# The folder of the locks, from .local/env or .env. Without it there is no lock.
 FOLDER = "WRITER_LOCKS"
 # Seconds to wait for another writer; not set or 0 is not at all.
 WAIT = "WRITER_WAIT"

@@ -45,7 +45,7 @@ def without_other_stack(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def up(home: Home, progress: Callable[[str], None] = lambda message: None) -> dict[str, str]:
-    """Start what isn't running, wait until all of it answers, and return what leads to it (also in `env`).
+    """Start each service that isn't running, wait until all answer, and return the connection settings (as in `env`).
 
     Raises:
         StackError: a service does not come up; the message names its log.

@@ -99,7 +99,7 @@
         from newest
         {%- if is_incremental() %}
         left join existing on {{ same_key(keys, 'newest', 'existing') }}
-        -- What is older than the row that is there changes nothing. As old is a row that is told anew.
+        -- A replayed event keeps its original LSN, so it never replaces a newer row.
         where
             existing.{{ keys[0] }} is null
             or case
@@ -415,7 +415,7 @@
 
     ),
 
-    -- Back from key to key; ninety are enough for anybody, and fewer than the engine lets a recursion take.
+    -- Follow key changes back, at most 90 steps: Spark's recursion limit is 100.
     chains (_cdc_change_id, column_name, telling, steps) as (
 
         select

@@ -41,7 +41,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- What Debezium makes of its word for a value left out in a column of this type: SQL expressions, empty for none. -#}
+{#- Each form in which Debezium writes its placeholder in a column of this type: SQL expressions, or nothing. -#}
 {% macro forms_of_unavailable(word, data_type) -%}
     {%- set type = data_type | lower | replace(' ', '') -%}
     {%- set base64 = "base64(cast('" ~ word ~ "' as binary))" -%}

@@ -27,7 +27,7 @@ def states(stack: Stack) -> dict[str, str]:
 
 
 def wait_until_all_run(stack: Stack) -> None:
-    """The supervisor calls a service running three seconds after its start, when it may long answer."""
+    """Supervisor reports RUNNING three seconds after a start. The service may answer sooner, and `up` then returns."""
     running = dict.fromkeys(SERVICES, "RUNNING")
     wait_for(lambda: states(stack) == running, "every service runs", seconds=10)
 
