@@ -40,8 +40,8 @@ PICTURES = {"overview-light", "payments-dark"}
 SIZES = {"light": {}, "dark": {"color_scheme": "dark"}, "phone": {"viewport": {"width": 390, "height": 844}}}
 
 
-# Purchases of the customer whose payments fail most: two categories within 20 days, and one of them also before that. So
-# the filters of period and category change its page on any day.
+# Purchases of the customer whose payments fail most: two categories within 20 days, and one of them also before that.
+# So the filters of period and category change its page on any day.
 BUY = """
 insert into transactions (account_id, transaction_type, amount, category, transaction_date)
 select min(account_id), 'debit', day, category, current_timestamp - make_interval(days => day)
