@@ -13,31 +13,22 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Condition on rows that were written since the model last ran. Where a parent is given that is known to have none, the engine need not
-    look: `false`. -#}
-{% macro newer_than_this(parent=none) -%}
-    {%- if parent is not none and not may_have_news(parent) -%}
-        false
-    {%- else -%}
-        _loaded_at > {{ newest('_loaded_at') }}
-    {%- endif -%}
+{#- Condition on rows that were written since the model last ran. -#}
+{% macro newer_than_this() -%}
+    _loaded_at > {{ newest('_loaded_at') }}
 {%- endmacro %}
 
-{#- The day on which the dbt run began, UTC. -#}
+{#- The day of a timestamp in UTC, also where the session of who reads a view has another time zone. -#}
+{% macro utc_date(timestamp) -%}
+    to_date(to_utc_timestamp({{ timestamp }}, current_timezone()))
+{%- endmacro %}
+
+{#- The day on which a query runs, UTC. -#}
 {% macro today() -%}
-    date '{{ run_started_at.strftime("%Y-%m-%d") }}'
+    {{ utc_date('current_timestamp()') }}
 {%- endmacro %}
 
-{#- Condition on a scheduled payment: it still waits, and its day was before dbt's. The one place that says what overdue is. -#}
+{#- Condition on a scheduled payment: it still waits, and its day has passed. The one place that says what overdue is. -#}
 {% macro is_overdue(prefix='') -%}
     {{ prefix }}status = 'scheduled' and {{ prefix }}due_date < {{ today() }}
-{%- endmacro %}
-
-{#- Condition on a scheduled payment: it became overdue since the model last ran, as the day turned, without a change in the bank. -#}
-{% macro became_overdue(prefix='') -%}
-    {%- if is_incremental() -%}
-        {{ is_overdue(prefix) }} and {{ prefix }}due_date >= to_date({{ newest('_loaded_at') }})
-    {%- else -%}
-        false
-    {%- endif -%}
 {%- endmacro %}

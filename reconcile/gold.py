@@ -140,7 +140,7 @@ _LAST_CLOSING_BALANCE = """
 
     select
         customer_id,
-        case when bool_or(has_lost) then max(latest_balance) else max(closing).closing_balance end as closing_balance,
+        max(closing).closing_balance as closing_balance,
         case
             when bool_or(is_undated) then null
             when bool_or(has_lost or was_later) then max(latest_date)

@@ -65,7 +65,7 @@
 
         select * from {{ this }}
         {%- if rare.ranges %}
-        where {{ key_in_ranges(this.identifier, rare.numbered_key, rare.ranges) }}
+        where {{ in_ranges(rare.numbered_key, rare.ranges) }}
         {%- endif %}
 
     ),
@@ -243,7 +243,7 @@
     {%- endset -%}
     {%- set found = run_query(query).rows[0] -%}
     {%- set ranges = found['ranges'].split(',') if found['ranges'] else [] -%}
-    {%- set late = is_incremental() and found['first_partition'] is not none and has_late(changes, keys, found, key_in_ranges('existing', numbered, ranges)) -%}
+    {%- set late = is_incremental() and found['first_partition'] is not none and has_late(changes, keys, found, in_ranges('existing.' ~ numbered, ranges)) -%}
     {%- set is_rare = found['renames'] or found['resets'] or late -%}
     {%- set rare = {
         'renames': found['renames'] or late,
@@ -263,14 +263,14 @@
         | selectattr('data_type', 'in', ['tinyint', 'smallint', 'int', 'bigint']) | map(attribute='name') | list) }}
 {%- endmacro %}
 
-{#- Condition that a relation's key is in one of some ranges; true where there are none. -#}
-{% macro key_in_ranges(relation, key, ranges) -%}
+{#- Condition that a key is in one of some ranges; true where there are none. -#}
+{% macro in_ranges(key, ranges) -%}
     {%- if not ranges -%}
         true
     {%- else -%}
         (
             {%- for range in ranges -%}
-                {{ relation }}.{{ key }} between {{ range }}{{ ' or ' if not loop.last }}
+                {{ key }} between {{ range }}{{ ' or ' if not loop.last }}
             {%- endfor -%}
         )
     {%- endif -%}

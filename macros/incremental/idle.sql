@@ -22,11 +22,8 @@
         {{ return(true) }}
     {%- elif news.parents is none -%}
         {{ return(false) }}
-    {%- elif news.own is none or news.parents > news.own -%}
-        {{ return(true) }}
     {%- endif -%}
-    {%- set day_turned = news.own // 86400000000 < run_started_at.timestamp() // 86400 -%}
-    {{ return(config.get('meta', {}).get('changes_daily', false) and day_turned) }}
+    {{ return(news.own is none or news.parents > news.own) }}
 {%- endmacro %}
 
 {#- How new the model's own rows are, and its parents': a dict of `own` and `parents`, the newest time of each in microseconds since 1970, none
@@ -83,15 +80,6 @@
     {{ return(known) }}
 {%- endmacro %}
 
-{#- Whether one of the model's parents may hold something newer. For SQL that leaves out what needn't be read. -#}
-{% macro may_have_news(parent) -%}
-    {%- if not execute or model.resource_type == 'unit_test' or not is_incremental() or not has_news() -%}
-        {{ return(true) }}
-    {%- endif -%}
-    {%- set newest = news().newest_of.get(parent | string) -%}
-    {{ return(newest is none or news().own is none or newest > news().own) }}
-{%- endmacro %}
-
 {#- What was found out about a model in this run of dbt: a dict, kept in dbt's graph, as a model's query is written in one context, its
     materialization runs in another, and its children's in others. -#}
 {% macro facts_of_this_run(unique_id) -%}
@@ -132,17 +120,13 @@
     {{ return(tables) }}
 {%- endmacro %}
 
-{#- A list of unique ids without those that another of them reads: what is new there is new in that one too. But of one that is asked
-    in some subjects alone, the rest may be about the model's own rows, whose entity the model names. -#}
+{#- A list of unique ids without those that another of them reads: what is new there is new in that one too. -#}
 {% macro without_indirect(unique_ids) -%}
-    {%- set indirect, own = [], [] -%}
+    {%- set indirect = [] -%}
     {%- for unique_id in unique_ids if unique_id in graph.nodes -%}
-        {%- if graph.nodes[unique_id].name == config.get('meta', {}).get('rows_of') -%}
-            {%- do own.append(unique_id) -%}
-        {%- endif -%}
         {%- do indirect.extend(tables_behind(graph.nodes[unique_id].depends_on.nodes)) -%}
     {%- endfor -%}
-    {{ return(unique_ids | reject('in', indirect | reject('in', own) | list) | list) }}
+    {{ return(unique_ids | reject('in', indirect) | list) }}
 {%- endmacro %}
 
 {#- What tells the age of the rows of each of a list of tables: a list of {relation, column, condition, before}, in which `before` is how new the
@@ -161,14 +145,7 @@
             {%- endif -%}
         {%- elif '_loaded_at' in node.columns -%}
             {%- set facts = facts_of_this_run(unique_id) -%}
-            {%- set subjects = config.get('meta', {}).get('subjects', []) if 'subject' in node.columns else [] -%}
-            {%- if subjects -%}
-                {%- do clocks.append({
-                    'relation': relation,
-                    'column': '_loaded_at',
-                    'condition': "subject in ('" ~ subjects | join("', '") ~ "')",
-                }) -%}
-            {%- elif facts.is_left -%}
+            {%- if facts.is_left -%}
                 {%- do clocks.append({'relation': relation, 'newest': facts.loaded_at}) -%}
             {%- elif 'own' in facts -%}
                 {#- It was asked before it wrote. What it wrote since begins with this run, and the rest the engine skips. #}

@@ -1,18 +1,44 @@
-{%- set subjects = ['accounts'] -%}
-{{ config(unique_key=['customer_id', 'balance_date'], liquid_clustered_by='customer_id', meta={'subjects': subjects}) }}
+{{ config(unique_key=['customer_id', 'balance_date'], liquid_clustered_by='customer_id') }}
 
 with
-
-customers as (
-
-    {{ changed_customers(subjects) }}
-
-),
 
 changes as (
 
     select * from {{ ref('base_bank__checking_account_changes') }}
     where _cdc_error is null
+
+),
+
+new_changes as (
+
+    select * from changes
+    {% if is_incremental() %}
+        where {{ newer_than_this() }}
+    {% endif %}
+
+),
+
+-- Emptying the table, or reading it anew, may concern any account.
+changed_accounts as (
+
+    select account_id from new_changes
+    where _cdc_reset is null
+
+    union distinct
+
+    select changes.account_id
+    from changes
+    left semi join new_changes on new_changes._cdc_reset is not null
+
+),
+
+-- Whoever had one of these accounts at any time: only its changes say who that was.
+customers as (
+
+    select distinct changes.customer_id
+    from changes
+    left semi join changed_accounts on changes.account_id = changed_accounts.account_id
+    where changes.customer_id is not null
 
 ),
 
@@ -94,13 +120,25 @@ account_changes as (
 
 ),
 
+with_owner_before as (
+
+    select
+        *,
+        lag(is_owned, 1, false) over (partition by customer_id, account_id order by _cdc_place) as was_owned
+    from account_changes
+
+),
+
+-- Also the day on which an account goes: what is left is another sum.
 customer_days as (
 
     select distinct
         customer_id,
         balance_date
-    from account_changes
-    where is_owned
+    from with_owner_before
+    where
+        is_owned
+        or was_owned
 
 ),
 

@@ -1,36 +1,35 @@
-{%- set subjects, entity = ['account_owners'], 'stg_bank__scheduled_payments' -%}
-{{
-    config(
-        unique_key='payment_id',
-        liquid_clustered_by='customer_id',
-        meta={'subjects': subjects, 'rows_of': entity, 'delete_when': 'customer_id is null', 'changes_daily': true},
-    )
-}}
+{{ config(materialized='view') }}
 
--- depends_on: {{ ref('int_customer_changes') }}, {{ ref('int_customer_accounts') }}
 with
 
 payments as (
 
-    {{ rows_of_customers(ref(entity), subjects, also=became_overdue()) }}
+    select * from {{ ref('stg_bank__scheduled_payments') }}
+    where not is_deleted
+
+),
+
+accounts as (
+
+    select * from {{ ref('int_customer_accounts') }}
 
 ),
 
 final as (
 
     select
-        customer_id,
-        account_id,
-        payment_id,
-        transaction_id,
-        payee,
-        frequency,
-        status,
-        amount,
-        {{ is_overdue() }} as is_overdue,
-        due_date,
-        {{ loaded_at() }} as _loaded_at
+        accounts.customer_id,
+        payments.account_id,
+        payments.payment_id,
+        payments.transaction_id,
+        payments.payee,
+        payments.frequency,
+        payments.status,
+        payments.amount,
+        {{ is_overdue('payments.') }} as is_overdue,
+        payments.due_date
     from payments
+    inner join accounts on payments.account_id = accounts.account_id
 
 )
 

@@ -1,33 +1,32 @@
-{%- set subjects, entity = ['account_owners'], 'stg_bank__transactions' -%}
-{{
-    config(
-        unique_key='transaction_id',
-        liquid_clustered_by='customer_id',
-        meta={'subjects': subjects, 'rows_of': entity, 'delete_when': 'customer_id is null'},
-    )
-}}
+{{ config(materialized='view') }}
 
--- depends_on: {{ ref('int_customer_changes') }}, {{ ref('int_customer_accounts') }}
 with
 
 transactions as (
 
-    {{ rows_of_customers(ref(entity), subjects) }}
+    select * from {{ ref('stg_bank__transactions') }}
+    where not is_deleted
+
+),
+
+accounts as (
+
+    select * from {{ ref('int_customer_accounts') }}
 
 ),
 
 final as (
 
     select
-        customer_id,
-        account_id,
-        transaction_id,
-        transaction_type,
-        coalesce(category, 'uncategorised') as category,
-        amount,
-        transacted_at,
-        {{ loaded_at() }} as _loaded_at
+        accounts.customer_id,
+        transactions.account_id,
+        transactions.transaction_id,
+        transactions.transaction_type,
+        coalesce(transactions.category, 'uncategorised') as category,
+        transactions.amount,
+        transactions.transacted_at
     from transactions
+    inner join accounts on transactions.account_id = accounts.account_id
 
 )
 

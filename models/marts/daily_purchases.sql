@@ -2,10 +2,12 @@
 
 with
 
-blocks as (
+purchases as (
 
-    select * from {{ ref('int_daily_purchases') }}
-    where is_dated
+    select * from {{ ref('stg_bank__purchases') }}
+    where
+        not is_deleted
+        and purchased_at is not null
 
 ),
 
@@ -13,12 +15,11 @@ final as (
 
     select
         product,
-        sum(quantity_sold) as quantity_sold,
-        sum(purchase_count) as purchase_count,
-        purchase_date
-    from blocks
-    group by product, purchase_date
-    having sum(purchase_count) > 0
+        sum(quantity) as quantity_sold,
+        count(*) as purchase_count,
+        {{ utc_date('purchased_at') }} as purchase_date
+    from purchases
+    group by product, {{ utc_date('purchased_at') }}
 
 )
 

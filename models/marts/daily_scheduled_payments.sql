@@ -2,9 +2,10 @@
 
 with
 
-blocks as (
+payments as (
 
-    select * from {{ ref('int_daily_scheduled_payments') }}
+    select * from {{ ref('stg_bank__scheduled_payments') }}
+    where not is_deleted
 
 ),
 
@@ -12,13 +13,12 @@ final as (
 
     select
         status,
-        cast(sum(total_amount) as decimal(22, 2)) as total_amount,
-        sum(payment_count) as payment_count,
+        cast(sum(amount) as decimal(22, 2)) as total_amount,
+        count(*) as payment_count,
         {{ is_overdue() }} as is_overdue,
         due_date
-    from blocks
+    from payments
     group by status, due_date
-    having sum(payment_count) > 0
 
 )
 

@@ -2,9 +2,10 @@
 
 with
 
-blocks as (
+totals as (
 
-    select * from {{ ref('int_daily_transactions') }}
+    select * from {{ ref('int_transaction_totals') }}
+    where transaction_date is not null
 
 ),
 
@@ -17,7 +18,7 @@ final as (
         cast(sum(total_credits) as decimal(22, 2)) as total_credits,
         sum(transaction_count) as transaction_count,
         transaction_date
-    from blocks
+    from totals
     group by category, transaction_date
     having sum(transaction_count) > 0
 

@@ -2,9 +2,10 @@
 
 with
 
-blocks as (
+purchases as (
 
-    select * from {{ ref('int_daily_purchases') }}
+    select * from {{ ref('stg_bank__purchases') }}
+    where not is_deleted
 
 ),
 
@@ -12,10 +13,9 @@ final as (
 
     select
         product,
-        cast(sum(quantity_sold) as bigint) as total_quantity_sold
-    from blocks
+        sum(quantity) as total_quantity_sold
+    from purchases
     group by product
-    having sum(purchase_count) > 0
 
 )
 

@@ -90,8 +90,20 @@ GOLD = {
                 end::date as day
             from audit.account_changes
         ),
+        owners as (
+            select
+                account_id,
+                sequence,
+                day,
+                case when is_there then customer_id end as owner,
+                lag(case when is_there then customer_id end) over (partition by account_id order by sequence)
+                    as owner_before
+            from changes
+        ),
         days as (
-            select distinct customer_id, day from changes where is_there and customer_id is not null
+            select owner as customer_id, day from owners where owner is not null
+            union
+            select owner_before, day from owners where owner_before is not null
         )
         select
             customer_id,
