@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import psycopg
 from pyspark.errors import PySparkException
@@ -56,9 +56,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Compare Silver and Gold with the bank. To be run after ingestion and dbt run: it builds nothing.",
     )
     parser.add_argument("--lsn", help="wait until capture has come to this place in the bank's log (default: its end)")
-    parser.add_argument(
-        "--day", type=date.fromisoformat, help="the day (UTC) that dbt ran on, as YYYY-MM-DD (default: today)"
-    )
     parser.add_argument("--limit", type=int, default=20, help="most keys named of each table (default: %(default)s)")
     parser.set_defaults(run=run)
     again = parser.add_subparsers(metavar="command").add_parser(
@@ -99,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
             moment = datetime.now(UTC)
             progress.update("Waiting for capture")
             lsn = source.wait_until_captured(database_url, options.lsn or (row[0] if row else None))
-            bank = Bank(connection, day=options.day or moment.date())
+            bank = Bank(connection, day=moment.date())
             broken = source.findings(connection)
             results = []
             progress.update("Comparing")

@@ -15,7 +15,7 @@ class Mart:
 
     Attributes:
         key: the columns that tell rows apart.
-        bank: SQL on Postgres; `%(today)s` is the day (UTC) that dbt ran on.
+        bank: SQL on Postgres; `%(today)s` is the day (UTC) of the comparison, as Gold has it when it is read.
         gold: SQL on Spark, in which `{model}` is the table of a dbt model; where it isn't said, all of the mart.
     """
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +104,6 @@ class Stack:
             folder=folder,
         )
         assert result.returncode == 0, result.stdout + result.stderr
-
-    def day_of_dbt(self) -> date:
-        """The day (UTC) on which the last dbt took itself to run."""
-        metadata = json.loads((self.work / "target" / "run_results.json").read_text())["metadata"]
-        return datetime.fromisoformat(metadata["invocation_started_at"]).date()
 
     def connect(self, url: str | None = None) -> psycopg.Connection[Any]:
         """A connection as the bank's owner, in UTC, each statement a transaction of its own."""

@@ -118,14 +118,16 @@ def planted(
         "{% macro databricks__today() -%} date '2999-12-31' {%- endmacro %}\n"
         "{% macro spark__today() -%}",
     )
-    substitute(copy / "models" / "marts" / "popular_products.sql", "as bigint)", "as decimal(20, 0))")
+    substitute(
+        copy / "models" / "marts" / "popular_products.sql", "sum(quantity)", "cast(sum(quantity) as decimal(20, 0))"
+    )
     substitute(
         copy / "models" / "marts" / "_marts__models.yml",
         "How many were bought in all.\n        data_type: bigint",
         "How many were bought in all.\n        data_type: decimal(20, 0)",
     )
-    marts = ("popular_products", "scheduled_payments_summary")
-    databricks.dbt("run", "--full-refresh", "--select", *marts, folder=copy, work=databricks.work / "planted")
+    views = ("popular_products", "customer_scheduled_payments")
+    databricks.dbt("run", "--select", *views, folder=copy, work=databricks.work / "planted")
     return databricks.differences()
 
 

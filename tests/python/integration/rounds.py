@@ -94,7 +94,7 @@ class Bank:
 
     def look(self) -> Round:
         """What there is now, in Postgres and in what dbt made last."""
-        today = self.stack.day_of_dbt()
+        today = datetime.now(UTC).date()
         with self.stack.connect() as connection:
             expected = figures(connection, today=today, snapshot_at=self.snapshot_began)
         actual, loaded_at = {}, {}

@@ -163,7 +163,7 @@ def test_each_type_arrives_as_postgres_has_it(added: Added) -> None:
 
 
 def test_it_is_reconciled_without_being_told(added: Added) -> None:
-    result = added.stack.run("reconcile", "--day", str(added.stack.day_of_dbt()), folder=added.folder)
+    result = added.stack.run("reconcile", folder=added.folder)
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r" silver.stg_bank__cards +public.cards +3 +3 *$", result.stdout, re.MULTILINE), result.stdout
     assert (
@@ -328,7 +328,7 @@ def test_columns_with_odd_names_go_on_and_are_compared(added: Added, changed: Ch
         "update silver.stg_bank__cards set bank_is_deleted = false, _version = 0, `holder's name` = ''"
         " where card_id = 4"
     )
-    result = added.stack.run("reconcile", "--day", str(added.stack.day_of_dbt()), folder=added.folder)
+    result = added.stack.run("reconcile", folder=added.folder)
     assert result.returncode == 1, result.stdout + result.stderr
     # Below the table's name, its head and a line: the key, what is wrong, and a column in each line.
     details = re.search(r"^silver\.stg_bank__cards *\n.*?─ *\n(.*?)\n *\n", result.stdout, re.MULTILINE | re.DOTALL)

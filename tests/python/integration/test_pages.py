@@ -96,7 +96,7 @@ def reader(address: str, browser: Browser) -> Reader:
 @pytest.fixture(scope="module")
 def truth(stack: Stack, bank: Bank, lively: None) -> Truth:
     """The bank, with filters that let something through on each page: the customer whose payments fail most."""
-    today = stack.day_of_dbt()
+    today = datetime.now(UTC).date()
     parameters = {
         "today": today,
         "snapshot_at": bank.snapshot_began,

@@ -38,12 +38,15 @@ def test_a_run_with_nothing_new_commits_nothing(databricks: Databricks, after_li
 def test_a_planted_difference_is_seen(planted: dict[str, int | str]) -> None:
     """And in what reads it, and nowhere else."""
     told = {name: how for name, how in planted.items() if isinstance(how, str)}
-    assert set(told) == {"popular_products", "scheduled_payments_summary", "customer_profile"}
+    assert set(told) == {
+        *("popular_products", "customer_scheduled_payments"),
+        *("scheduled_payments_summary", "customer_profile"),
+    }
     assert (
         "columns or types: [('total_quantity_sold', 'bigint'), ('total_quantity_sold', 'decimal(20,0)')]"
         in told["popular_products"]
     )
-    assert "rows are only in local" in told["scheduled_payments_summary"]
+    assert "rows are only in local" in told["customer_scheduled_payments"]
 
 
 def test_docs_and_freshness_are_equal(documented: list[dict[str, dict[str, Any]]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def parameters(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Filters that let something through; and what leads to Spark, in this process's environment."""
     for name, value in stack.environment.items():
         monkeypatch.setenv(name, value)
-    day = stack.day_of_dbt()
+    day = datetime.now(UTC).date()
     customer = stack.value("select min(customer_id) from gold.customer_transactions")
     return {
         "from_date": day - timedelta(days=300),

@@ -154,9 +154,9 @@ def broken(stack: Stack, breakages: list[Breakage]) -> Iterator[None]:
 
 
 def run(stack: Stack, *options: str) -> subprocess.CompletedProcess[str]:
-    """`make reconcile`, for the day that dbt ran on."""
+    """`make reconcile`."""
     target = {"DBT_TARGET_PATH": str(stack.work / "target"), "DBT_LOG_PATH": str(stack.work / "logs")}
-    return stack.run("reconcile", "--day", str(stack.day_of_dbt()), *options, environment=target)
+    return stack.run("reconcile", *options, environment=target)
 
 
 def compared(said: str) -> list[list[str]]:

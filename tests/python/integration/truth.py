@@ -56,8 +56,8 @@ create trigger note_truncate before truncate on checking_account
 for each statement execute function audit.note_truncate();
 """
 
-# One query for each Gold table, `make reconcile`'s own where the bank's present state tells all. `today` is the day of
-# the dbt run; `snapshot_at` stands for the commit time of what the snapshot read.
+# One query for each Gold table, `make reconcile`'s own where the bank's present state tells all. `today` is the day on
+# which Gold is read; `snapshot_at` stands for the commit time of what the snapshot read.
 GOLD = {
     "transaction_summary": MARTS["transaction_summary"].bank,
     "customer_balance": """
