@@ -107,9 +107,11 @@ def reconcile(project: Project, bank: Bank, lake: Lake, *, limit: int) -> Iterat
     Raises:
         ReconcileError: a table isn't there, or Spark refuses a query.
     """
+    # All of them first: whether the bank has a mart's tables is tried in a transaction, into which no other query may come.
+    every = list(comparisons(project, bank, lake))
     # Spark plans one query while it runs another; Postgres's connection takes one at a time by itself.
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield from pool.map(partial(compare, limit=limit), comparisons(project, bank, lake))
+        yield from pool.map(partial(compare, limit=limit), every)
 
 
 def comparisons(project: Project, bank: Bank, lake: Lake) -> Iterator[Comparison]:

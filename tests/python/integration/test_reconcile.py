@@ -40,35 +40,53 @@ COMPARED = [
     "gold.transaction_summary",
 ]
 
+# Views that read what is broken, and so show it as well.
+VIEWS_OF_THE_BROKEN = {
+    "gold.customer_profile",
+    "gold.customer_transactions",
+    "gold.daily_purchases",
+    "gold.popular_products",
+}
+
 CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True)
 class Breakage:
-    """A statement on a table, and what is to be said of it: the key, what is wrong, and in which column."""
+    """A statement on a table, and what is to be said of it: the key, what is wrong, and in which column.
+
+    Attributes:
+        said_of: the table that it is said of, where that isn't the broken one.
+    """
 
     table: str
     statement: str
     key: str
     kind: str
     column: str = ""
+    said_of: str = ""
 
 
 def breakages(stack: Stack) -> list[Breakage]:
     """Some of each kind, on rows that there are: the demo's bank lived on by chance."""
-    transactions, of_customers = "silver.stg_bank__transactions", "gold.customer_transactions"
+    transactions, totals = "silver.stg_bank__transactions", "silver.int_transaction_totals"
     with stack.connect() as connection:
 
         def one(query: str) -> Any:
             return connection.execute(query.encode()).fetchone()
 
-        transaction, amount = one("select transaction_id, amount from transactions order by 1 desc limit 1")
+        (newest,) = one("select max(transaction_id) from transactions")
+        transaction, amount = one(
+            "select transaction_id, amount from transactions join checking_account using (account_id)"
+            " where customer_id is not null order by 1 desc limit 1"
+        )
         (purchase,) = one("select max(id) from purchase_trends")
         (customer,) = one("select max(customer_id) from customers")
-        owned, moved = one(
-            "select transaction_id, amount from transactions join checking_account using (account_id)"
-            " where customer_id is not null order by 1 limit 1"
+        account, payer = one(
+            "select account_id, customer_id from transactions join checking_account using (account_id)"
+            " where customer_id is not null order by transaction_id limit 1"
         )
+        moved = stack.value(f"select total_transactions from gold.transaction_summary where customer_id = {payer}")
         # Who lost an account is taken to be right (reconcile/gold.py), also one who lost it when the table was emptied.
         owner = stack.value(
             "select max(customer_id) from silver.stg_bank__checking_accounts where not is_deleted and customer_id"
@@ -96,8 +114,8 @@ def breakages(stack: Stack) -> list[Breakage]:
         ),
         Breakage(
             transactions,
-            f"insert into {transactions} (transaction_id, is_deleted) values ({transaction + 1}, false)",
-            str(transaction + 1),
+            f"insert into {transactions} (transaction_id, is_deleted) values ({newest + 1}, false)",
+            str(newest + 1),
             "too many",
         ),
         Breakage(
@@ -114,11 +132,12 @@ def breakages(stack: Stack) -> list[Breakage]:
             "email",
         ),
         Breakage(
-            of_customers,
-            f"update {of_customers} set amount = amount + 0.01 where transaction_id = {owned}",
-            str(owned),
+            totals,
+            f"update {totals} set total_credits = total_credits + 0.01 where account_id = {account}",
+            str(payer),
             "different",
-            f"amount: {moved} in the bank, {moved + CENT} here",
+            f"total_transactions: {moved} in the bank, {moved + CENT} here",
+            said_of="gold.transaction_summary",
         ),
         Breakage(
             "gold.customer_balance_history",
@@ -177,7 +196,10 @@ def test_what_is_broken_is_named_and_nothing_else(stack: Stack, after_the_demo: 
         for detail in details
         for row in re.findall(r"^ +(.+?) +(missing|too many|different)(?: +(\S.*?))? *$", detail, flags=re.MULTILINE)
     ]
-    assert sorted(named) == sorted((one.table, one.key, one.kind, one.column) for one in done)
+    assert sorted(row for row in named if row[0] not in VIEWS_OF_THE_BROKEN) == sorted(
+        (one.said_of or one.table, one.key, one.kind, one.column) for one in done
+    )
+    assert {row[0] for row in named if row[0] in VIEWS_OF_THE_BROKEN} == VIEWS_OF_THE_BROKEN
     assert "these differences are real" in said
     amount, too_many = (one.key for one in done if one.table == "silver.stg_bank__transactions")
     assert f"make resnapshot TABLE=transactions KEYS={amount},{too_many}" in said
