@@ -107,7 +107,7 @@ def reconcile(project: Project, bank: Bank, lake: Lake, *, limit: int) -> Iterat
     Raises:
         ReconcileError: a table isn't there, or Spark refuses a query.
     """
-    # All of them first: whether the bank has a mart's tables is tried in a transaction, into which no other query may come.
+    # All of them first: whether the bank has a mart's tables is tried in a savepoint, where no other query may come in.
     every = list(comparisons(project, bank, lake))
     # Spark plans one query while it runs another; Postgres's connection takes one at a time by itself.
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -86,6 +86,7 @@ def breakages(stack: Stack) -> list[Breakage]:
             "select account_id, customer_id from transactions join checking_account using (account_id)"
             " where customer_id is not null order by transaction_id limit 1"
         )
+        total = stack.value(f"select min(total_id) from {totals} where account_id = {account}")
         moved = stack.value(f"select total_transactions from gold.transaction_summary where customer_id = {payer}")
         # Who lost an account is taken to be right (reconcile/gold.py), also one who lost it when the table was emptied.
         owner = stack.value(
@@ -133,7 +134,7 @@ def breakages(stack: Stack) -> list[Breakage]:
         ),
         Breakage(
             totals,
-            f"update {totals} set total_credits = total_credits + 0.01 where account_id = {account}",
+            f"update {totals} set total_credits = total_credits + 0.01 where total_id = '{total}'",
             str(payer),
             "different",
             f"total_transactions: {moved} in the bank, {moved + CENT} here",
