@@ -122,8 +122,6 @@ def start_dbt(stack: Stack, folder: Path, *words: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # A shell starts what it puts in the background with Ctrl-C ignored, and the tests may run there.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
