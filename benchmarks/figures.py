@@ -366,7 +366,9 @@ class Benchmark:
         tables = bytes_read.read_since(self.chain.event_log, position, ran.started, ran.started + ran.seconds)
         size_read = sum(size for name, size in tables.items() if name != bytes_read.IN_MEMORY)
         files += self.file_bytes("bronze.transactions", f"ingested_at > '{before}'")
-        files += self.file_bytes("silver.base_bank__transaction_changes", f"_ingested_at > '{before}'")
+        changes = "silver.base_bank__transaction_changes"
+        run_number = self.chain.value(f"select max(_run_number) from {changes}")
+        files += self.file_bytes(changes, f"_run_number = {run_number}")
         results = json.loads((self.chain.target() / "run_results.json").read_text())
         manifest = json.loads((self.chain.target() / "manifest.json").read_text())
         path = critical_path(manifest, results)

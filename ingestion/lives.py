@@ -116,7 +116,8 @@ def find_lives(
     """The life that each topic is in.
 
     It is a new one where the topic has fewer partitions, or ends before what has landed, or has another message at the
-    place of a landed one. A message that is gone proves nothing: retention, compaction or a transaction took it.
+    place of a landed one. It is one too where the table has messages, but none of this topic: its offsets begin anew. A
+    message that is gone proves nothing: retention, compaction or a transaction took it.
 
     Args:
         spark: session.
@@ -134,7 +135,8 @@ def find_lives(
         now = find_ends(spark, config)
         short = [topic for topic in short if ends_before(now.get(topic, {}), landed[topic])]
     whole = {topic: lives[topic] for topic in landed if topic not in short}
-    renewed = {*short, *differing(spark, config, tables, whole)}
+    strange = {topic for topic, (_, count) in found.items() if count and not landed.get(topic)}
+    renewed = {*short, *strange, *differing(spark, config, tables, whole)}
     return lives | {topic: Life(lives[topic].number + 1, is_new=True) for topic in renewed}
 
 

@@ -296,6 +296,8 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
         # By default times are written in an older form, without their least and greatest in a stretch of a file: what a
         # large batch brought was read again by the next one, as Delta's own are rounded up.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # dbt's list of tables then shows their properties, so that no model has to ask its table for them.
+        "spark.databricks.delta.catalog.update.enabled": "true",
         # OPTIMIZE writes files of this size, instead of a gigabyte: a merge reads whole files of the keys it looks for.
         "spark.databricks.delta.optimize.maxFileSize": str(32 * 1024 * 1024),
         # What sorts keep before they spill. By default it is two thirds of the heap, and left no room for what else a

@@ -10,9 +10,20 @@
             {%- if relation is not none -%}
                 {%- do log('optimize ' ~ relation, info=true) -%}
                 {%- do run_query(optimize_sql(relation, clustered_by)) -%}
+                {%- if clustered_by and target.type != 'databricks' -%}
+                    {%- do use_deletion_vectors_where_they_pay(relation) -%}
+                {%- endif -%}
             {%- endif -%}
         {%- endif -%}
     {%- endfor -%}
+{%- endmacro %}
+
+{#- A merge into a table of more than 50 MB then rewrites no file; in a smaller one, to look for them costs more than it saves. -#}
+{% macro use_deletion_vectors_where_they_pay(relation) -%}
+    {%- set table = run_query('describe detail ' ~ relation).rows[0] -%}
+    {%- if table['sizeInBytes'] > 50000000 and 'deletionVectors' not in table['tableFeatures'] -%}
+        {%- do run_query("alter table " ~ relation ~ " set tblproperties ('delta.enableDeletionVectors' = 'true')") -%}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- The statement that optimizes a table. -#}
@@ -22,7 +33,7 @@
 
 {% macro default__optimize_sql(relation, clustered_by) -%}
     {#- Messages and changes come in the order of time by themselves. -#}
-    optimize {{ relation }}{% if clustered_by and clustered_by != '_loaded_at' %} zorder by ({{ clustered_by }}){% endif %}
+    optimize {{ relation }}{% if clustered_by and clustered_by != '_run_number' %} zorder by ({{ clustered_by }}){% endif %}
 {%- endmacro %}
 
 {#- The table knows its clustering. -#}

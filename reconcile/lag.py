@@ -26,8 +26,10 @@ def lag(project: Project, lake: Lake) -> list[str]:
         if lake.spark.catalog.tableExists(entity.bronze):
             # A tombstone is no change, and never comes to Silver.
             ((count,),) = lake.rows(
-                f"select count(*) from {entity.bronze} where value is not null and ingested_at"
-                f" > (select coalesce(max(_ingested_at), timestamp'1970-01-01 00:00:00') from {entity.changes})"
+                "select count(*) from (select coalesce(topic_life, 1) as life, partition, offset from "
+                f"{entity.bronze} where value is not null) as landed left join (select _cdc_topic_life as life, "
+                f"_cdc_partition as partition, max(_cdc_offset) as last from {entity.changes} group by 1, 2) as taken "
+                "using (life, partition) where last is null or offset > last"
             )
             if count:
                 # After a crash Debezium repeats itself, and a repetition is never taken up.

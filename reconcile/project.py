@@ -126,7 +126,7 @@ def _bank_table(table: Any) -> TableName:
 
 
 def _columns(node: Any) -> Iterator[Column]:
-    """All but what the pipeline adds, by names that no column of the bank's may have (macros/debezium/columns.sql)."""
+    """All but what the pipeline adds, by names that no column of the bank's may have (macros/messages/columns.sql)."""
     for name, column in node.columns.items():
-        if not name.startswith("_cdc_") and name not in ("_ingested_at", "_loaded_at"):
+        if not name.startswith("_cdc_") and name not in ("_ingested_at", "_run_number", "_loaded_at"):
             yield Column(name, column.data_type or "", column.config.meta.get("field", name))

@@ -354,7 +354,7 @@ class Resnapshot:
                 on
                     bronze.partition = silver._cdc_partition
                     and bronze.offset = silver._cdc_offset
-                    and bronze.ingested_at = silver._ingested_at
+                    and coalesce(bronze.topic_life, 1) = silver._cdc_topic_life
             where not silver.is_deleted
             """
         )
@@ -362,10 +362,10 @@ class Resnapshot:
         deletes.write.format("kafka").options(**options).option("includeHeaders", "true").save()
 
     def _newest(self, entity: Entity) -> int:
-        """When the newest change that was decoded had landed, in microseconds since 1970."""
+        """The number of the last run of dbt that decoded a change."""
         if not self.lake.spark.catalog.tableExists(entity.changes):
             return 0
-        ((newest,),) = self.lake.rows(f"select unix_micros(max(_ingested_at)) from {entity.changes}")
+        ((newest,),) = self.lake.rows(f"select max(_run_number) from {entity.changes}")
         return newest or 0
 
     def _unreadable(self, entity: Entity | None, since: int | None) -> int:
@@ -373,8 +373,7 @@ class Resnapshot:
         if entity is None:
             return 0
         ((count,),) = self.lake.rows(
-            f"select count(*) from {entity.changes}"
-            f" where _cdc_error is not null and _ingested_at > timestamp_micros({since or 0})"
+            f"select count(*) from {entity.changes} where _cdc_error is not null and _run_number > {since or 0}"
         )
         return int(count)
 

@@ -40,8 +40,8 @@ OFFLINE = {"parse", "list", "ls", "deps", "clean", "init", "serve"}
 # Commands that write Silver and Gold. Others read, and may run beside them.
 WRITING = {"run", "build", "seed", "snapshot", "run-operation", "retry", "clone"}
 
-# Names that Silver has for itself, beside those that begin with `_cdc_` (macros/debezium/columns.sql).
-OWN = {"is_deleted", "_ingested_at", "_loaded_at"}
+# Names that Silver has for itself, beside those that begin with `_cdc_` (macros/messages/columns.sql).
+OWN = {"is_deleted", "_ingested_at", "_run_number", "_loaded_at"}
 
 
 class LocalStack(dbtPlugin):

@@ -14,7 +14,7 @@ transactions as (
         if(transaction_type = 'credit', amount, 0) as credit,
         is_deleted,
         to_date(transacted_at) as transaction_date,
-        _loaded_at
+        _run_number
     from {{ ref('stg_bank__transactions') }}
     where {{ in_ranges('transaction_id', changed_blocks) }}
 
@@ -32,7 +32,7 @@ totals as (
         count_if(not is_deleted) as transaction_count,
         grouping(account_id) = 0 as is_of_account,
         transaction_date,
-        {{ 'max(_loaded_at) > ' ~ newest('_loaded_at') if is_incremental() else 'true' }} as has_changed
+        max(_run_number) > {{ read_up_to() if is_incremental() else 0 }} as has_changed
     from transactions
     group by grouping sets (
         (first_transaction_id, account_id),
@@ -109,6 +109,7 @@ final as (
         transaction_date,
 
         -- metadata
+        {{ run_number() }} as _run_number,
         {{ loaded_at() }} as _loaded_at
     from compared
     where has_changed

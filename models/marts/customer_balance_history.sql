@@ -109,7 +109,8 @@ account_changes as (
             -- A transaction that a snapshot missed may have written before the snapshot's place in the log.
             and not (
                 resets._cdc_partition = earlier._cdc_partition
-                and struct(resets._ingested_at, resets._cdc_offset) < struct(earlier._ingested_at, earlier._cdc_offset)
+                and struct(resets._cdc_topic_life, resets._cdc_offset)
+                < struct(earlier._cdc_topic_life, earlier._cdc_offset)
             )
     inner join accounts on earlier.account_id = accounts.account_id
     left anti join their_changes as read_again
@@ -196,6 +197,7 @@ final as (
             coalesce(sum(one_per_day.newest.account_balance) filter (where one_per_day.newest.is_owned), 0)
             as decimal(20, 2)
         ) as closing_balance,
+        {{ run_number() }} as _run_number,
         {{ loaded_at() }} as _loaded_at
     from one_per_day
     left semi join customer_days

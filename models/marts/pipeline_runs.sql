@@ -1,4 +1,4 @@
-{{ config(unique_key=['bronze_table', 'run_started_at'], liquid_clustered_by='run_started_at') }}
+{{ config(materialized='view', meta={'lists_bases': true}) }}
 
 -- All base models are asked, also one that was added. These are named so that they come first, and for the lineage.
 -- depends_on: {{ ref('base_bank__customer_changes') }}, {{ ref('base_bank__checking_account_changes') }}
@@ -19,12 +19,9 @@ changes as (
             if(_cdc_error is null, coalesce(_cdc_missing_fields, array()), array()) as missing_fields,
             _cdc_committed_at,
             _ingested_at,
+            _run_number,
             _loaded_at
         from {{ base.relation }}
-        {%- if is_incremental() %}
-            -- The last run too: a table that was added may have been built after this was.
-            where _loaded_at >= {{ newest('_loaded_at') }}
-        {%- endif %}
         {{ 'union all' if not loop.last }}
     {%- endfor %}
 
@@ -39,13 +36,13 @@ final as (
         count(*) as change_count,
         count(_cdc_error) as quarantined_count,
         count_if(has_row) as readable_row_count,
-        _loaded_at as run_started_at,
+        _run_number as run_number,
+        any_value(_loaded_at) as run_started_at,
         max(_cdc_committed_at) as last_committed_at,
         min(_ingested_at) as first_ingested_at,
-        max(_ingested_at) as last_ingested_at,
-        {{ loaded_at() }} as _loaded_at
+        max(_ingested_at) as last_ingested_at
     from changes
-    group by bronze_table, _loaded_at
+    group by bronze_table, _run_number
 
 )
 

@@ -8,7 +8,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import time_machine
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
@@ -17,9 +20,14 @@ FORKS.set_forkserver_preload(
 
 
 def run_dbt(
-    words: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout: float
+    words: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    timeout: float,
+    ahead: timedelta = timedelta(),
 ) -> subprocess.CompletedProcess[str]:
-    """Run `dbt` with these words in a folder.
+    """Run `dbt` with these words in a folder, by a clock that is ahead of the machine's by some time.
 
     Returns:
         Its exit code and what it printed, all of it as standard output.
@@ -28,7 +36,7 @@ def run_dbt(
         subprocess.TimeoutExpired: it took longer, in seconds, and was ended.
     """
     with tempfile.NamedTemporaryFile() as printed:
-        process = FORKS.Process(target=_dbt, args=(words, str(folder), dict(environment), printed.name))
+        process = FORKS.Process(target=_dbt, args=(words, str(folder), dict(environment), printed.name, ahead))
         process.start()
         process.join(timeout)
         output = Path(printed.name).read_text()
@@ -39,7 +47,7 @@ def run_dbt(
         return subprocess.CompletedProcess(["dbt", *words], process.exitcode, output, "")
 
 
-def _dbt(words: Sequence[str], folder: str, environment: Mapping[str, str], printed: str) -> None:
+def _dbt(words: Sequence[str], folder: str, environment: Mapping[str, str], printed: str, ahead: timedelta) -> None:
     """What the fork does."""
     os.chdir(folder)
     os.environ.clear()
@@ -51,4 +59,6 @@ def _dbt(words: Sequence[str], folder: str, environment: Mapping[str, str], prin
     # Imported already.
     from dbt.cli.main import cli
 
+    if ahead:
+        time_machine.travel(datetime.now(UTC) + ahead).start()
     cli()

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,20 @@ class Stack:
         return local.environment_for(self.home)
 
     def run(
-        self, *words: str, environment: Mapping[str, str] | None = None, timeout: float = 300, folder: Path = PROJECT
+        self,
+        *words: str,
+        environment: Mapping[str, str] | None = None,
+        timeout: float = 300,
+        folder: Path = PROJECT,
+        ahead: timedelta = timedelta(),
     ) -> subprocess.CompletedProcess[str]:
-        """Run `python -m …` in the project or a copy of it, with what leads to the stack in its environment."""
+        """Run `python -m …` in the project or a copy of it, with what leads to the stack in its environment.
+
+        dbt's clock can be ahead of the machine's by some time.
+        """
         environment = {**self.clean_environment(), **self.environment, **(environment or {})}
         if words[0] == "dbt.cli.main":
-            return run_dbt(words[1:], folder=folder, environment=environment, timeout=timeout)
+            return run_dbt(words[1:], folder=folder, environment=environment, timeout=timeout, ahead=ahead)
         return subprocess.run(
             [sys.executable, "-m", *words],
             cwd=folder,

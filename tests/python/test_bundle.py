@@ -333,7 +333,7 @@ FAULTS = {
         f"{JOB}: {TASKS}[1].dbt_task.commands[0]: 'dbt build --help",
     ),
     "a quotation without an end": (
-        *(JOB, '.name}}"', ".name}}"),
+        *(JOB, 'bank_to_gold}"', "bank_to_gold}"),
         f"{JOB}: {TASKS}[1].dbt_task.commands[0]: 'dbt build",
     ),
     "variables that are no YAML": (

@@ -15,9 +15,9 @@ changes as (
         select
             '{{ base.bronze_table }}' as bronze_table,
             _cdc_change_id,
+            _cdc_topic_life,
             _cdc_partition,
-            _cdc_offset,
-            _ingested_at
+            _cdc_offset
         from {{ base.relation }}
         {{ 'union all' if not loop.last }}
     {%- endfor %}
@@ -29,9 +29,11 @@ known_until as (
 
     select
         bronze_table,
-        max(_ingested_at) as _ingested_at
+        _cdc_topic_life,
+        _cdc_partition,
+        max(_cdc_offset) as _cdc_offset
     from changes
-    group by bronze_table
+    group by bronze_table, _cdc_topic_life, _cdc_partition
 
 ),
 
@@ -40,6 +42,7 @@ messages as (
     -- Nothing may have landed yet, and then there is no Bronze table.
     select
         cast(null as string) as bronze_table,
+        cast(null as int) as _cdc_topic_life,
         cast(null as int) as _cdc_partition,
         cast(null as bigint) as _cdc_offset,
         cast(null as string) as topic,
@@ -54,6 +57,7 @@ messages as (
 
         select
             '{{ base.bronze_table }}' as bronze_table,
+            coalesce(topic_life, 1) as _cdc_topic_life,
             partition as _cdc_partition,
             offset as _cdc_offset,
             topic,
@@ -72,6 +76,7 @@ not_in_silver as (
     select
         messages.bronze_table,
         messages.topic,
+        messages._cdc_topic_life as topic_life,
         messages._cdc_partition as partition,  -- noqa: RF04
         messages._cdc_offset as offset,  -- noqa: RF04
         messages._ingested_at as ingested_at,
@@ -82,14 +87,16 @@ not_in_silver as (
     inner join known_until
         on
             messages.bronze_table = known_until.bronze_table
-            and messages._ingested_at <= known_until._ingested_at
+            and messages._cdc_topic_life = known_until._cdc_topic_life
+            and messages._cdc_partition = known_until._cdc_partition
+            and messages._cdc_offset <= known_until._cdc_offset
     left anti join changes
         on
             messages.bronze_table = changes.bronze_table
+            -- An offset names a message within one life of the topic.
+            and messages._cdc_topic_life = changes._cdc_topic_life
             and messages._cdc_partition = changes._cdc_partition
             and messages._cdc_offset = changes._cdc_offset
-            -- Another landing at that place is another message where the topic was made again, or the same one again.
-            and messages._ingested_at = changes._ingested_at
 
 ),
 

@@ -112,7 +112,7 @@ def planted(
         PROJECT, copy, ignore=shutil.ignore_patterns(".venv", ".git", ".local", "target", "logs", "__pycache__")
     )
     substitute(
-        copy / "macros" / "incremental_runs.sql",
+        copy / "macros" / "marts" / "days.sql",
         "{% macro today() -%}",
         "{% macro today() -%}{{ return(adapter.dispatch('today')()) }}{%- endmacro %}\n"
         "{% macro databricks__today() -%} date '2999-12-31' {%- endmacro %}\n"

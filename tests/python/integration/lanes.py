@@ -13,6 +13,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -323,20 +324,28 @@ class Lane:
         )
         return {one.table: one.rows for one in ingestion.ingest_available(self.stack.spark, config)}
 
-    def dbt(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def dbt(self, *words: str, ahead: timedelta = timedelta()) -> subprocess.CompletedProcess[str]:
         """Run dbt in the lane's project; it may fail, and says by its exit code whether it did."""
         return self.stack.run(
             *("dbt.cli.main", "--no-use-colors", "--log-path", str(self.work / "logs")),
             *words,
-            *("--project-dir", str(self.project.folder), "--profiles-dir", str(self.project.folder)),
-            *("--target-path", str(self.work / "target"), "--vars", f"{{bronze_schema: {self.bronze}}}"),
+            *self.of_project,
             environment=self.environment,
             timeout=600,
+            ahead=ahead,
         )
 
-    def build(self, *words: str) -> None:
+    @property
+    def of_project(self) -> tuple[str, ...]:
+        """dbt's options that name the lane's project."""
+        return (
+            *("--project-dir", str(self.project.folder), "--profiles-dir", str(self.project.folder)),
+            *("--target-path", str(self.work / "target"), "--vars", f"{{bronze_schema: {self.bronze}}}"),
+        )
+
+    def build(self, *words: str, ahead: timedelta = timedelta()) -> None:
         """Run dbt, which must succeed: `dbt run` when nothing else is said."""
-        result = self.dbt(*(words or ("run",)))
+        result = self.dbt(*(words or ("run",)), ahead=ahead)
         assert result.returncode == 0, result.stdout + result.stderr
 
     def round(self, *words: str) -> None:

@@ -10,7 +10,6 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
@@ -131,7 +130,6 @@ class Redelivery:
 
     def run(self) -> dict[int, str]:
         """Deliver all variants, a run of dbt for each batch: what is wrong, by the variant's number."""
-        began = datetime.now(UTC)
         resets = [(row["_cdc_change_id"], 0, self.rng.randrange(self.batches * LANDINGS)) for row in self.emptied]
         for batch in range(self.batches):
             rows = [
@@ -146,16 +144,18 @@ class Redelivery:
                 for offset, (change, number, landing) in enumerate(resets)
                 if landing // LANDINGS == batch
             ]
-            self.deliver(rows, began)
+            self.deliver(rows)
             self.lane.build("run", "--select", DELIVERED.staging)
         return self.wrong()
 
-    def deliver(self, rows: Sequence[tuple[str, int, int, int, int]], began: datetime) -> None:
+    def deliver(self, rows: Sequence[tuple[str, int, int, int, int]]) -> None:
+        """Write rows to the base model's table, as a run after the staging model's last one would."""
         spark = self.lane.stack.spark
+        staging = f"{self.lane.silver}.{DELIVERED.staging}"
+        known = spark.table(staging).agg(F.max("_run_number")).first() if spark.catalog.tableExists(staging) else None
         names = "change string, variant bigint, partition int, offset bigint, landing int"
         changes = spark.table(f"{self.lane.silver}.{LETTERS.base}")
         delivered = changes.join(spark.createDataFrame(list(rows), names), F.expr("_cdc_change_id = change"))
-        at = F.lit(began) + F.expr("make_dt_interval(0, 0, 0, landing)")
         changed = {
             "id": F.expr(f"id % {SPAN} + variant * {SPAN}"),
             # Their digests stand for large values, so that many rows are few bytes.
@@ -166,8 +166,8 @@ class Redelivery:
             "_cdc_partition": F.col("partition"),
             "_cdc_offset": F.col("offset"),
             "_cdc_reset": F.expr("if(_cdc_op = 't', _cdc_reset, null)"),
-            "_ingested_at": at,
-            "_loaded_at": F.lit(datetime.now(UTC)),
+            "_cdc_topic_life": F.lit(1),
+            "_run_number": F.lit((known[0] if known else 0) + 1).cast("bigint"),
         }
         delivered = delivered.withColumns(changed).select(*changes.columns)
         delivered.write.format("delta").mode("append").saveAsTable(f"{self.lane.silver}.{DELIVERED.base}")

@@ -66,7 +66,7 @@ VERSIONS = """
         city,
         _cdc_op,
         _cdc_lsn as start_at,
-        lead(_cdc_lsn) over (partition by user_id order by _ingested_at, _cdc_offset) as end_at
+        lead(_cdc_lsn) over (partition by user_id order by _cdc_topic_life, _cdc_offset) as end_at
     from {base}
 """
 # Versions in a row that differ in the city alone are one, which has the last city.

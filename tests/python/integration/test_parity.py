@@ -5,6 +5,7 @@ The rounds of `conftest.py` are run on both targets; here is what came of it. `p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,16 +84,16 @@ def type_of(column: dict[str, Any]) -> str:
 
 def test_checks_hold_on_both(stack: Stack, full_refresh: None) -> None:
     for prefix in ("", "parity_"):
-        properties = stack.rows(f"show tblproperties {prefix}gold.pipeline_runs")
+        properties = stack.rows(f"show tblproperties {prefix}gold.customer_balance_history")
         named = {
             row["key"].removeprefix("delta.constraints.") for row in properties if "delta.constraints." in row["key"]
         }
-        assert named == {"what_is_quarantined_came"}
+        assert named == {"a_run_wrote_it"}
 
 
 def test_a_contract_forbids_null(stack: Stack, full_refresh: None) -> None:
     types = stack.spark.table("parity_gold.customer_balance_history").schema
-    assert {column.name for column in types if column.nullable} == {"_loaded_at"}
+    assert {column.name for column in types if column.nullable} == {"_run_number", "_loaded_at"}
 
 
 def test_only_a_workspace_carries_out_what_is_listed(databricks: Databricks, full_refresh: None) -> None:
@@ -125,3 +126,28 @@ def test_a_service_principal_logs_in(databricks: Databricks, who: str, parts: Se
     done = databricks.stack.run("dbt.cli.main", *words, environment=environment)
     assert (done.returncode == 0) == (who == "the service principal"), done.stdout + done.stderr
     assert client[1] not in done.stdout + done.stderr
+
+
+def test_one_run_at_a_time_writes(databricks: Databricks) -> None:
+    """Another one is refused. What was killed is ended by the next run of the same writer, or by an operation."""
+    first = databricks.try_dbt("run", "--select", "int_days")
+    assert first.returncode == 0, first.stdout
+    job = ("--vars", "{writer: job}")
+    killed = databricks.start("run", "--select", "int_days", *job)
+    assert [run["writer"] for run in databricks.unfinished_runs()] == ["job"]
+    refused = databricks.try_dbt("run", "--select", "int_days")
+    assert refused.returncode != 0
+    said = r"Another run of dbt \(job\) has been writing Silver and Gold since \S+ \S+ UTC\. Run dbt again when .*"
+    assert len(re.findall(said, refused.stdout)) == 1, refused.stdout
+    assert "START sql" not in refused.stdout
+    killed.kill()
+    killed.communicate()
+    assert databricks.try_dbt("run", "--select", "int_days", *job).returncode == 0
+    assert databricks.unfinished_runs() == []
+
+    killed = databricks.start("run", "--select", "int_days")
+    killed.kill()
+    killed.communicate()
+    assert len(databricks.unfinished_runs()) == 1
+    assert databricks.try_dbt("run-operation", "end_killed_runs").returncode == 0
+    assert databricks.unfinished_runs() == []

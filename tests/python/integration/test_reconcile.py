@@ -142,8 +142,9 @@ def breakages(stack: Stack) -> list[Breakage]:
         ),
         Breakage(
             "gold.customer_balance_history",
-            f"insert into gold.customer_balance_history select customer_id, date '2999-12-31', latest_balance, updt_ts"
-            f" from gold.customer_balance where customer_id = {dated}",
+            "insert into gold.customer_balance_history by name"
+            " select customer_id, date '2999-12-31' as balance_date, latest_balance as closing_balance,"
+            f" 1L as _run_number from gold.customer_balance where customer_id = {dated}",
             str(dated),
             "different",
             f"balance_date: {day} in the bank, 2999-12-31 here",

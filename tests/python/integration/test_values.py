@@ -232,7 +232,7 @@ def macros(variables: Mapping[str, str]) -> Any:
             "return": lambda value: value,
         }
     )
-    return environment.from_string((PROJECT / "macros/debezium/values.sql").read_text()).module
+    return environment.from_string((PROJECT / "macros/messages/values.sql").read_text()).module
 
 
 def field_schemas(message: str) -> dict[str, dict[str, Any]]:

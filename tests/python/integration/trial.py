@@ -306,7 +306,7 @@ class Trial:
             audit,
             self.lane.stack.rows(
                 f"select {selected(table)}, _cdc_op, _cdc_lsn, _cdc_tx_id, _cdc_unavailable, _cdc_error "
-                f"from {self.lane.silver}.{table.base} order by _ingested_at, _cdc_offset"
+                f"from {self.lane.silver}.{table.base} order by _cdc_topic_life, _cdc_offset"
             ),
         )
         return [

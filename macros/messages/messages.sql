@@ -31,6 +31,7 @@
                 struct(topic, key, value) as _record,
                 partition as _partition,
                 offset as _offset,
+                coalesce(topic_life, 1) as _topic_life,
                 ingested_at as _ingested_at,
                 -- What the connector writes for a value that is left out, where it says so.
                 cast(get(filter(headers, header -> header.key = 'unavailable.value.placeholder'), 0).value as string) as _unavailable_value,

@@ -6,7 +6,7 @@
 {#- The blocks of keys in which a parent holds something that the model has not read: a list of ranges, for the model's query and its merge, which
     has the block in the column `first_<key>`. Empty, which stands for all, on a first run. -#}
 {% macro changed_key_blocks(parent, key, size) -%}
-    {%- if not execute or model.resource_type == 'unit_test' or not is_incremental() or not has_news() -%}
+    {%- if not execute or not is_incremental() or not has_news() -%}
         {{ return([]) }}
     {%- endif -%}
     {%- set query -%}
@@ -18,7 +18,7 @@
         )
     {%- endset -%}
     {%- set found = run_query(query).rows[0]['blocks'] -%}
-    {%- set blocks = found.split(',') if found else [] -%}
-    {%- do facts_of_this_run(model.unique_id).update({'numbered_key': 'first_' ~ key, 'ranges': blocks}) -%}
+    {%- set blocks = found.split(',') if found else [no_key()] -%}
+    {%- do facts_of_this_model().update({'numbered_key': 'first_' ~ key, 'ranges': blocks}) -%}
     {{ return(blocks) }}
 {%- endmacro %}

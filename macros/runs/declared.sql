@@ -1,46 +1,56 @@
-{#- A table is built anew when its columns are declared otherwise than when it was built: rows that are there already would lack what a
-    new column, another field or another type of one says of them. Each incremental table keeps a fingerprint of its declaration, in
-    a property (docs/decisions/0019). -#}
+{#- A table is rebuilt when its declared columns change. Otherwise old rows would lack the new column, field or type. Each incremental table keeps a
+    fingerprint of its declaration, in a property (docs/decisions/0019). -#}
 {% macro should_full_refresh() -%}
     {{ return(dbt.should_full_refresh() or is_declared_anew()) }}
 {%- endmacro %}
 
-{#- Whether the model's table was built of another declaration. Asked once in each run. -#}
+{#- Whether the model's table was built of another declaration. -#}
 {% macro is_declared_anew() -%}
     {%- if not execute or model.resource_type != 'model' or model.config.materialized != 'incremental' -%}
         {{ return(false) }}
     {%- endif -%}
-    {%- set facts = facts_of_this_run(model.unique_id) -%}
-    {%- if 'is_declared_anew' not in facts -%}
-        {%- set found = load_relation(this) is not none and not is_as_declared() -%}
-        {%- if found and flags.FULL_REFRESH is not true -%}
-            {%- do refuse_to_lose_rows() -%}
-            {%- do log(model.name ~ ': its columns are declared otherwise than when it was built. It is built anew.', info=true) -%}
-        {%- endif -%}
-        {%- do facts.update({'is_declared_anew': found}) -%}
+    {%- set facts = facts_of_this_model() -%}
+    {%- if facts.relation is none or facts.is_as_declared -%}
+        {{ return(false) }}
     {%- endif -%}
-    {{ return(facts.is_declared_anew) }}
+    {%- if not facts.get('is_told') and flags.FULL_REFRESH is not true -%}
+        {%- do facts.update({'is_told': true}) -%}
+        {%- do refuse_to_lose_rows() -%}
+        {%- do log(model.name ~ ': its columns are declared otherwise than when it was built. It is built anew.', info=true) -%}
+    {%- endif -%}
+    {{ return(true) }}
 {%- endmacro %}
 
-{#- Whether the table's fingerprint is that of the model. A table that has none, as it is older than these, gets it if its columns are those
+{#- Whether a table's fingerprint is that of a node of dbt's graph. A table that has none, as it is older than these, gets it if its columns are those
     that are declared. -#}
-{% macro is_as_declared() -%}
-    {%- set property = run_query("show tblproperties " ~ this ~ " ('" ~ fingerprint_property() ~ "')").rows[0]['value'] -%}
+{% macro is_as_declared(node, relation) -%}
+    {%- if has_property(relation, fingerprint_property(), fingerprint(node)) -%}
+        {{ return(true) }}
+    {%- endif -%}
+    {%- set property = run_query("show tblproperties " ~ relation ~ " ('" ~ fingerprint_property() ~ "')").rows[0]['value'] -%}
     {%- if property | length == 32 -%}
-        {{ return(property == fingerprint()) }}
+        {{ return(property == fingerprint(node)) }}
     {%- endif -%}
     {%- set declared, built = [], [] -%}
-    {%- for column in declaration() -%}
+    {%- for column in declaration(node) -%}
         {%- do declared.append((column.name ~ ' ' ~ column.data_type) | lower | replace(' ', '')) -%}
     {%- endfor -%}
-    {%- for column in adapter.get_columns_in_relation(this) -%}
+    {%- for column in adapter.get_columns_in_relation(relation) -%}
         {%- do built.append((column.name ~ ' ' ~ column.dtype) | lower | replace(' ', '')) -%}
     {%- endfor -%}
+    {#- Of before runs had numbers. #}
+    {%- do declared.append('_run_numberbigint') -%}
     {%- if declared | reject('in', built) | list -%}
         {{ return(false) }}
     {%- endif -%}
-    {%- do run_query("alter table " ~ this ~ " set tblproperties ('" ~ fingerprint_property() ~ "' = '" ~ fingerprint() ~ "')") -%}
+    {%- do run_query("alter table " ~ relation ~ " set tblproperties ('" ~ fingerprint_property() ~ "' = '" ~ fingerprint(node) ~ "')") -%}
     {{ return(true) }}
+{%- endmacro %}
+
+{#- Whether dbt's list of tables, which is there already, shows a property of a table or view. The local target's does; of a Delta table it shows
+    the properties by spark.databricks.delta.catalog.update.enabled (local/services.py). -#}
+{% macro has_property(relation, name, value) -%}
+    {{ return(relation is not none and relation.information is string and (name ~ '=' ~ value) in relation.information) }}
 {%- endmacro %}
 
 {#- Name of the property. -#}
@@ -48,25 +58,25 @@
     {{ return('financial_insights.declared') }}
 {%- endmacro %}
 
-{#- What the table's rows depend on, of all that YAML declares: the columns of the model, or of the base model that a staging model takes
+{#- What a table's rows depend on, of all that YAML declares: the columns of its node in dbt's graph, or of the base model that a staging model takes
     them from; a list of {name, data_type, options}. -#}
-{% macro declaration() -%}
-    {%- for unique_id in model.depends_on.nodes if model.name.startswith('stg_') and unique_id in graph.nodes -%}
+{% macro declaration(node) -%}
+    {%- for unique_id in node.depends_on.nodes if node.name.startswith('stg_') and unique_id in graph.nodes -%}
         {%- if graph.nodes[unique_id].name.startswith('base_') -%}
             {{ return(declared_columns(of=graph.nodes[unique_id].name)) }}
         {%- endif -%}
     {%- endfor -%}
     {%- set columns = [] -%}
-    {%- for column in model.columns.values() -%}
+    {%- for column in node.columns.values() -%}
         {%- do columns.append({'name': column.name, 'data_type': column.data_type, 'options': column.config.meta}) -%}
     {%- endfor -%}
     {{ return(columns) }}
 {%- endmacro %}
 
 {#- A digest of the declaration and of the key, which a base model names in its one line of SQL. The order of columns is none of it. -#}
-{% macro fingerprint() -%}
-    {%- set declared = [config.get('unique_key') | string, model.raw_code if model.name.startswith('base_') else ''] -%}
-    {%- for column in declaration() | sort(attribute='name') -%}
+{% macro fingerprint(node) -%}
+    {%- set declared = [node.config.unique_key | string, node.raw_code if node.name.startswith('base_') else '', '_run_number'] -%}
+    {%- for column in declaration(node) | sort(attribute='name') -%}
         {%- do declared.append(tojson(column, sort_keys=true)) -%}
     {%- endfor -%}
     {{ return(local_md5(declared | join('\n'))) }}
@@ -90,7 +100,9 @@
                 on
                     known._cdc_partition = landed.partition
                     and known._cdc_offset = landed.offset
-                    and known._ingested_at = landed.ingested_at
+                    {%- if '_cdc_topic_life' in adapter.get_columns_in_relation(this) | map(attribute='name') | list %}
+                    and known._cdc_topic_life = coalesce(landed.topic_life, 1)
+                    {%- endif %}
             {%- endif %}
             limit 1
         {%- endset -%}
@@ -121,8 +133,8 @@
 {% macro with_fingerprint(properties) -%}
     {%- set all_properties = dict(properties or {}) -%}
     {%- if model.resource_type == 'model' and model.config.materialized == 'incremental' -%}
-        {%- do all_properties.update({fingerprint_property(): fingerprint()}) -%}
-        {%- for column in declaration() if modules.re.search('[ ,;{}()\n\t=]', column.name) -%}
+        {%- do all_properties.update({fingerprint_property(): fingerprint(graph.nodes[model.unique_id])}) -%}
+        {%- for column in declaration(graph.nodes[model.unique_id]) if modules.re.search('[ ,;{}()\n\t=]', column.name) -%}
             {#- Delta takes such a name only where it isn't a name in the files as well. #}
             {%- do all_properties.update({'delta.columnMapping.mode': 'name'}) -%}
         {%- endfor -%}

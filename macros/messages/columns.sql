@@ -42,6 +42,7 @@
         {'name': '_cdc_commit_lsn', 'data_type': 'bigint'},
         {'name': '_cdc_tx_id', 'data_type': 'bigint'},
         {'name': '_cdc_committed_at', 'data_type': 'timestamp'},
+        {'name': '_cdc_topic_life', 'data_type': 'int'},
         {'name': '_cdc_partition', 'data_type': 'int'},
         {'name': '_cdc_offset', 'data_type': 'bigint'},
         {'name': '_cdc_reset', 'data_type': 'string'},
@@ -52,6 +53,7 @@
         {'name': '_cdc_error', 'data_type': 'string'},
         {'name': '_cdc_message', 'data_type': 'struct<topic: string, key: binary, value: binary>'},
         {'name': '_ingested_at', 'data_type': 'timestamp'},
+        {'name': '_run_number', 'data_type': 'bigint'},
         {'name': '_loaded_at', 'data_type': 'timestamp'},
     ]) }}
 {%- endmacro %}
@@ -89,4 +91,10 @@
         ) -%}
     {%- endfor -%}
     {{ return(quoted_names) }}
+{%- endmacro %}
+
+{#- Names of the columns that hold whole numbers. -#}
+{% macro numeric_columns(changes) -%}
+    {{ return(as_identifiers(declared_columns(of=changes.identifier))
+        | selectattr('data_type', 'in', ['tinyint', 'smallint', 'int', 'bigint']) | map(attribute='name') | list) }}
 {%- endmacro %}

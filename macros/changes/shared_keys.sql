@@ -4,8 +4,8 @@
 
 {#- Whether one of the new messages deletes a key that the same transaction created. Otherwise no two rows shared a key. A unit test gives
     it by `overrides`, as its messages are in no table. -#}
-{% macro may_share_keys(bronze, new_messages) -%}
-    {%- if not execute or model.resource_type == 'unit_test' or (is_incremental() and not (new_messages and new_messages.deletes)) -%}
+{% macro may_share_keys(bronze, facts) -%}
+    {%- if not execute or model.resource_type == 'unit_test' or (is_incremental() and not facts.deletes) -%}
         {{ return(false) }}
     {%- endif -%}
     {%- set query -%}
@@ -20,7 +20,8 @@
             where
                 value is not null
                 {%- if is_incremental() %}
-                and ingested_at > {{ newest('_ingested_at') }}
+                and {{ after_offsets(facts.offsets) }}
+                and {{ up_to_offsets(facts.landed) }}
                 {%- endif %}
 
         ),
@@ -91,7 +92,61 @@
     that row. The CTE has the model's columns, `_cdc_row_before` (the row before the change, typed) and `_cdc_record` (the message). -#}
 {% macro changes_with_rows_left(columns, keys, new_changes) -%}
     {%- set row = columns | map(attribute='name') | join(', ') -%}
-    {%- set told = '_cdc_change_id, _cdc_lsn, _cdc_commit_lsn, _cdc_tx_id, _cdc_partition, _cdc_offset, _cdc_reset, _cdc_unavailable, '
+    {{ histories_of_shared_keys(columns, keys, new_changes, row) }},
+
+    -- Change after change, the rows that have the key, and what each delete leaves of them.
+    rows_left as (
+
+        select inline(aggregate(
+            changes,
+            struct(
+                filter(changes, change -> false) as having_key,
+                transform(
+                    filter(changes, change -> false),
+                    change -> struct(change._cdc_change_id as change_id, change._cdc_unavailable as unavailable, change.whole_row as whole_row)
+                ) as left_by
+            ),
+            (known, change) -> transform(
+                array({{ rows_having_key('known.having_key', 'change') }}),
+                having_key -> struct(
+                    having_key,
+                    if(
+                        change._cdc_op = 'd' and size(having_key) > 0,
+                        concat(known.left_by, array(struct(
+                            change._cdc_change_id as change_id,
+                            having_key[size(having_key) - 1]._cdc_unavailable as unavailable,
+                            having_key[size(having_key) - 1].whole_row as whole_row
+                        ))),
+                        known.left_by
+                    ) as left_by
+                )
+            )[0]
+        ).left_by)
+        from histories
+
+    ),
+
+    changes_with_rows_left as (
+
+        select
+            {%- for column in columns %}
+            if(rows_left.change_id is null, new_changes.{{ column.name }}, rows_left.whole_row.{{ column.name }}) as {{ column.name }},
+            {%- endfor %}
+            {%- for column in change_metadata() if column.name not in ('_cdc_op', '_cdc_unavailable', '_cdc_message') %}
+            new_changes.{{ column.name }},
+            {%- endfor %}
+            if(rows_left.change_id is null, new_changes._cdc_op, 'u') as _cdc_op,
+            if(rows_left.change_id is null, new_changes._cdc_unavailable, rows_left.unavailable) as _cdc_unavailable,
+            if(rows_left.change_id is null, new_changes._cdc_message, new_changes._cdc_record) as _cdc_message
+        from {{ new_changes }} as new_changes
+        left join rows_left on new_changes._cdc_change_id = rows_left.change_id
+
+    )
+{%- endmacro %}
+
+{#- CTEs that end in `histories`: of each key that two rows may share, all its changes in order, in an array. -#}
+{% macro histories_of_shared_keys(columns, keys, new_changes, row) -%}
+    {%- set told = '_cdc_change_id, _cdc_lsn, _cdc_commit_lsn, _cdc_tx_id, _cdc_topic_life, _cdc_partition, _cdc_offset, _cdc_reset, _cdc_unavailable, '
         ~ '_cdc_error, _ingested_at' -%}
     known_changes as (
 
@@ -180,55 +235,6 @@
             ))) as changes
         from places
         group by {{ key_columns(keys) }}
-
-    ),
-
-    -- Change after change, the rows that have the key, and what each delete leaves of them.
-    rows_left as (
-
-        select inline(aggregate(
-            changes,
-            struct(
-                filter(changes, change -> false) as having_key,
-                transform(
-                    filter(changes, change -> false),
-                    change -> struct(change._cdc_change_id as change_id, change._cdc_unavailable as unavailable, change.whole_row as whole_row)
-                ) as left_by
-            ),
-            (known, change) -> transform(
-                array({{ rows_having_key('known.having_key', 'change') }}),
-                having_key -> struct(
-                    having_key,
-                    if(
-                        change._cdc_op = 'd' and size(having_key) > 0,
-                        concat(known.left_by, array(struct(
-                            change._cdc_change_id as change_id,
-                            having_key[size(having_key) - 1]._cdc_unavailable as unavailable,
-                            having_key[size(having_key) - 1].whole_row as whole_row
-                        ))),
-                        known.left_by
-                    ) as left_by
-                )
-            )[0]
-        ).left_by)
-        from histories
-
-    ),
-
-    changes_with_rows_left as (
-
-        select
-            {%- for column in columns %}
-            if(rows_left.change_id is null, new_changes.{{ column.name }}, rows_left.whole_row.{{ column.name }}) as {{ column.name }},
-            {%- endfor %}
-            {%- for column in change_metadata() if column.name not in ('_cdc_op', '_cdc_unavailable', '_cdc_message') %}
-            new_changes.{{ column.name }},
-            {%- endfor %}
-            if(rows_left.change_id is null, new_changes._cdc_op, 'u') as _cdc_op,
-            if(rows_left.change_id is null, new_changes._cdc_unavailable, rows_left.unavailable) as _cdc_unavailable,
-            if(rows_left.change_id is null, new_changes._cdc_message, new_changes._cdc_record) as _cdc_message
-        from {{ new_changes }} as new_changes
-        left join rows_left on new_changes._cdc_change_id = rows_left.change_id
 
     )
 {%- endmacro %}

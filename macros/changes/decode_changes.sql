@@ -7,15 +7,18 @@
     {%- if not bronze_exists(bronze) -%}
         {{ no_changes(columns) }}
     {%- else -%}
-        {%- set new_messages = look_at_new_messages(bronze) -%}
-        {%- set share_keys = may_share_keys(bronze, new_messages) -%}
+        {%- set facts = facts_of_this_model() -%}
+        {%- set share_keys = may_share_keys(bronze, facts) -%}
         with
 
         landed as (
 
             select * from {{ bronze }}
             {%- if is_incremental() %}
-            where ingested_at > {{ newest('_ingested_at') }}
+            where
+                {{ after_offsets(facts.offsets) }}
+                -- Not what lands meanwhile: this batch was looked at.
+                and {{ up_to_offsets(facts.landed) }}
             {%- endif %}
 
         ),
@@ -38,29 +41,7 @@
 
         typed as (
 
-            select
-                {%- for column in columns %}
-                {{ decode_column(column, key_fields) }} as _value_{{ loop.index0 }},
-                {%- endfor %}
-                {%- if share_keys %}
-                {{ typed_row(identified_columns, "from_json(_message.before, 'map<string, string>')", '_field_schemas') }} as _cdc_row_before,
-                {%- endif %}
-                {{ change_id() }} as _change_id,
-                _message.op as _cdc_op,
-                {{ change_lsn() }} as _cdc_lsn,
-                coalesce({{ sequence_part(0) }}, {{ change_lsn() }}) as _cdc_commit_lsn,
-                _message.source.txid as _cdc_tx_id,
-                timestamp_micros(coalesce(_message.source.ts_us, _message.source.ts_ms * 1000)) as _cdc_committed_at,
-                _partition as _cdc_partition,
-                _offset as _cdc_offset,
-                {{ reset_kind() }} as _cdc_reset,
-                _message.before as _cdc_before,
-                {{ is_marker() }} as _is_marker,
-                {{ unavailable_columns(columns) }} as _cdc_unavailable,
-                nullif(array_except(_fields, {{ fields_of(columns) }}), array()) as _cdc_unknown_fields,
-                nullif(array_except({{ fields_of(columns) }}, _fields), array()) as _cdc_missing_fields,
-                *
-            from described
+            {{ typed_messages(columns, key_fields, 'described', share_keys) }}
 
         ),
 
@@ -85,7 +66,7 @@
 
             select
                 *,
-                row_number() over (partition by _cdc_change_id order by _ingested_at, _cdc_offset) as sighting
+                row_number() over (partition by _cdc_change_id order by _cdc_topic_life, _cdc_partition, _cdc_offset) as sighting
             from identified
 
         ),
@@ -96,13 +77,14 @@
                 {%- for column in identified_columns %}
                 _value_{{ loop.index0 }} as {{ column.name }},
                 {%- endfor %}
-                {%- for column in change_metadata() if column.name != '_loaded_at' %}
+                {%- for column in change_metadata() if column.name not in ('_run_number', '_loaded_at') %}
                 {{ column.name }},
                 {%- endfor %}
                 {%- if share_keys %}
                 _cdc_row_before,
                 _record as _cdc_record,
                 {%- endif %}
+                {{ run_number() }} as _run_number,
                 {{ loaded_at() }} as _loaded_at
             from first_sightings
             where
@@ -110,13 +92,7 @@
                 -- Not before: the engine would read each message once more for a condition so far down.
                 and not _is_marker
                 {%- if is_incremental() %}
-                and not exists (
-                    select 1
-                    from {{ this }} as known
-                    where
-                        known._cdc_change_id = first_sightings._cdc_change_id
-                        and {{ may_be_known(new_messages) }}
-                )
+                and not {{ is_known('first_sightings', facts) }}
                 {%- endif %}
 
         ),
@@ -140,40 +116,45 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- What the new messages hold that decides which of the model's rows are read: a dict of `lowest_lsn`, their lowest place in the log, and
-    whether there are `deletes`. None where it isn't asked: on a first run, which reads none, and where nothing is new. -#}
-{% macro look_at_new_messages(bronze) -%}
-    {%- if not execute or model.resource_type == 'unit_test' or not is_incremental() or not has_news() -%}
-        {{ return(none) }}
-    {%- endif -%}
-    {#- Nothing else of a message is read for it. #}
-    {%- set fields = {'op': 'string', 'source': 'struct<lsn: bigint, sequence: string>'} -%}
-    {%- set query -%}
-        select
-            min({{ change_lsn() }}) as lowest_lsn,
-            coalesce(max(_message.op = 'd'), false) as deletes
-        from (
-            select {{ payload_of('_value_read', fields) }} as _message
-            from (
-                select from_json(cast(value as string), {{ quoted(json_schema(fields)) }}) as _value_read
-                from {{ bronze }}
-                where ingested_at > {{ newest('_ingested_at') }}
-            )
-        )
-    {%- endset -%}
-    {%- set found = run_query(query).rows[0] -%}
-    {{ return({'lowest_lsn': found['lowest_lsn'], 'deletes': found['deletes']}) }}
+{#- Messages with their row in the declared types, in columns `_value_0` and on, and with what is said of the change. With `_cdc_row_before`, the row before
+    it, where rows may share a key. -#}
+{% macro typed_messages(columns, key_fields, messages, share_keys) -%}
+    select
+        {%- for column in columns %}
+        {{ decode_column(column, key_fields) }} as _value_{{ loop.index0 }},
+        {%- endfor %}
+        {%- if share_keys %}
+        {{ typed_row(as_identifiers(columns), "from_json(_message.before, 'map<string, string>')", '_field_schemas') }} as _cdc_row_before,
+        {%- endif %}
+        {{ change_id() }} as _change_id,
+        _message.op as _cdc_op,
+        {{ change_lsn() }} as _cdc_lsn,
+        coalesce({{ sequence_part(0) }}, {{ change_lsn() }}) as _cdc_commit_lsn,
+        _message.source.txid as _cdc_tx_id,
+        timestamp_micros(coalesce(_message.source.ts_us, _message.source.ts_ms * 1000)) as _cdc_committed_at,
+        _topic_life as _cdc_topic_life,
+        _partition as _cdc_partition,
+        _offset as _cdc_offset,
+        {{ reset_kind() }} as _cdc_reset,
+        _message.before as _cdc_before,
+        {{ is_marker() }} as _is_marker,
+        {{ unavailable_columns(columns) }} as _cdc_unavailable,
+        nullif(array_except(_fields, {{ fields_of(columns) }}), array()) as _cdc_unknown_fields,
+        nullif(array_except({{ fields_of(columns) }}, _fields), array()) as _cdc_missing_fields,
+        *
+    from {{ messages }}
 {%- endmacro %}
 
-{#- Condition on a change that is in the model's table: it may be one of the new messages'. What comes again has the same place in the
-    log, so that only the files are read that reach there; what couldn't be decoded may have none. -#}
-{% macro may_be_known(new_messages) -%}
-    {%- if new_messages is none -%}
-        true
-    {%- else -%}
-        {%- set lowest = new_messages.lowest_lsn -%}
-        (known._cdc_error is not null{% if lowest is not none %} or known._cdc_lsn >= {{ lowest }}{% endif %})
-    {%- endif -%}
+{#- Condition on a change: the model's table has it already. What comes again has the same place in the log, so that only the files are read that reach
+    there; what couldn't be decoded may have none. -#}
+{% macro is_known(change, facts) -%}
+    exists (
+                    select 1
+                    from {{ this }} as known
+                    where
+                        known._cdc_change_id = {{ change }}._cdc_change_id
+                        and (known._cdc_error is not null{% if facts.lowest_lsn is not none %} or known._cdc_lsn >= {{ facts.lowest_lsn }}{% endif %})
+                )
 {%- endmacro %}
 
 {#- A column's value in its declared type; NULL where the message holds none, or one that can't be read as the type exactly. -#}
@@ -261,9 +242,4 @@
         cast(null as {{ column.data_type }}) as {{ column.name }}{{ ',' if not loop.last }}
         {%- endfor %}
     where false
-{%- endmacro %}
-
-{#- Whether ingestion has made this Bronze table: it does when the topic appears. -#}
-{% macro bronze_exists(bronze) -%}
-    {{ return(not execute or load_relation(bronze) is not none) }}
 {%- endmacro %}

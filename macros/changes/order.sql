@@ -7,10 +7,10 @@
             -- Never smaller than at an earlier offset, so that between changes of one partition the offset decides.
             max(struct(_cdc_commit_lsn, _cdc_lsn)) over (
                 partition by {{ key_columns(key) }}, _cdc_partition
-                order by _ingested_at, _cdc_offset
+                order by _cdc_topic_life, _cdc_offset
                 rows between unbounded preceding and current row
             ) as clock,
-            _ingested_at,
+            _cdc_topic_life,
             _cdc_offset
         ) as _cdc_place
     from {{ changes }}
@@ -32,5 +32,5 @@
 
 {#- The place of a change that stands alone, such as a reset: the same struct as in `with_places`. -#}
 {% macro change_place() -%}
-    named_struct('clock', struct(_cdc_commit_lsn, _cdc_lsn), '_ingested_at', _ingested_at, '_cdc_offset', _cdc_offset)
+    named_struct('clock', struct(_cdc_commit_lsn, _cdc_lsn), '_cdc_topic_life', _cdc_topic_life, '_cdc_offset', _cdc_offset)
 {%- endmacro %}

@@ -1,0 +1,105 @@
+{#- Adds to what is known of each base model's table what has landed in Bronze since: `landed`, a dict of the last offset of each life and partition,
+    as in `offsets`; `lowest_lsn`, the lowest place in the log among these messages; and whether one of them `deletes`. One statement over
+    all Bronze tables, and the new messages alone are read. -#}
+{% macro look_at_bronze(models) -%}
+    {#- Nothing else of a message is read for it. #}
+    {%- set fields = {'op': 'string', 'source': 'struct<lsn: bigint, sequence: string>'} -%}
+    {%- set asked = [] -%}
+    {%- for node in graph.nodes.values() if node.unique_id in models and node.name.startswith('base_') -%}
+        {%- set source = graph.sources.values() | selectattr('unique_id', 'in', node.depends_on.nodes) | first -%}
+        {%- set known = models[node.unique_id] -%}
+        {%- do known.update({'landed': {}, 'lowest_lsn': none, 'deletes': false}) -%}
+        {%- if source is defined and known.is_as_declared -%}
+            {%- set bronze = load_relation(api.Relation.create(database=source.database, schema=source.schema, identifier=source.identifier)) -%}
+            {%- if bronze is not none -%}
+                {%- do asked.append({'model': node.unique_id, 'bronze': bronze, 'offsets': known.offsets}) -%}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if asked -%}
+        {%- set query -%}
+            select
+                model,
+                topic_life,
+                kafka_partition,
+                max(kafka_offset) as kafka_offset,
+                min({{ change_lsn() }}) as lowest_lsn,
+                coalesce(max(_message.op = 'd'), false) as deletes
+            from (
+                select
+                    *,
+                    {{ payload_of('_value_read', fields) }} as _message
+                from (
+                    {%- for one in asked %}
+                    select
+                        '{{ one.model }}' as model,
+                        coalesce(topic_life, 1) as topic_life,
+                        partition as kafka_partition,
+                        offset as kafka_offset,
+                        from_json(cast(value as string), {{ quoted(json_schema(fields)) }}) as _value_read
+                    from {{ one.bronze }}
+                    where
+                        value is not null
+                        and {{ after_offsets(one.offsets) }}
+                    {{- ' union all' if not loop.last }}
+                    {%- endfor %}
+                )
+            )
+            group by model, topic_life, kafka_partition
+        {%- endset -%}
+        {%- for row in run_query(query).rows -%}
+            {%- set known = models[row['model']] -%}
+            {%- do known.landed.update({row['topic_life'] ~ ':' ~ row['kafka_partition']: row['kafka_offset'] | int}) -%}
+            {%- if row['lowest_lsn'] is not none -%}
+                {%- do known.update({'lowest_lsn': [known.lowest_lsn, row['lowest_lsn'] | int] | reject('none') | min}) -%}
+            {%- endif -%}
+            {%- do known.update({'deletes': known.deletes or row['deletes']}) -%}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Condition on a Bronze table's messages: they came after some offsets, given for each life and partition of the topic that has one; all of any other
+    life or partition. Written in comparisons with literals alone, by which the engine skips files. -#}
+{% macro after_offsets(offsets) -%}
+    {%- if not offsets -%}
+        true
+    {%- else -%}
+        {%- set lives, partitions = [], [] -%}
+        {%- for place in offsets -%}
+            {%- do lives.append(place.split(':')[0] | int) -%}
+            {%- do partitions.append(place.split(':')[1] | int) -%}
+        {%- endfor -%}
+        (
+            topic_life > {{ lives | max }}
+            or partition > {{ partitions | max }}
+            {%- for life in range(1, (lives | max) + 1) %}
+            {%- for partition in range((partitions | max) + 1) %}
+            or {{ of_life_and_partition(life, partition) }}
+                {%- if life ~ ':' ~ partition in offsets %} and offset > {{ offsets[life ~ ':' ~ partition] }}{% endif %}
+            {%- endfor %}
+            {%- endfor %}
+        )
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Condition on a Bronze table's messages: up to some offsets, and of no other life or partition than those that are named. -#}
+{% macro up_to_offsets(offsets) -%}
+    {{ 'false' if not offsets }}
+    {%- if offsets -%}
+    (
+        {%- for place, offset in offsets.items() %}
+        {{ 'or ' if not loop.first }}{{ of_life_and_partition(place.split(':')[0] | int, place.split(':')[1] | int) }} and offset <= {{ offset }}
+        {%- endfor %}
+    )
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Condition on a Bronze table's messages: of this life of the topic, and on this partition. Messages from before lives were counted are of the first. -#}
+{% macro of_life_and_partition(life, partition) -%}
+    {{ '(topic_life = 1 or topic_life is null)' if life == 1 else 'topic_life = ' ~ life }} and partition = {{ partition }}
+{%- endmacro %}
+
+{#- Whether ingestion has made this Bronze table: it does when the topic appears. -#}
+{% macro bronze_exists(bronze) -%}
+    {{ return(not execute or load_relation(bronze) is not none) }}
+{%- endmacro %}

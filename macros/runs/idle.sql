@@ -1,0 +1,79 @@
+{#- An incremental model whose parents hold nothing that it has not read is left alone: no statement, and no merge, which would read, plan and
+    commit for nothing. Otherwise the adapter's own materialization makes or merges the table. Locally, what is plain is written without its
+    temporary view and four questions for columns. -#}
+
+{% materialization incremental, adapter='spark' -%}
+    {%- if is_incremental() and not has_news() -%}
+        {{ return(leave_as_it_is()) }}
+    {%- endif -%}
+    {%- do facts_of_this_model().update({'has_run': true, 'is_made': not is_incremental()}) -%}
+    {%- if is_incremental() and is_plain() -%}
+        {{ return(write_in_one_statement(sql)) }}
+    {%- endif -%}
+    {{ return(dbt.materialization_incremental_spark()) }}
+{%- endmaterialization %}
+
+{% materialization incremental, adapter='databricks' -%}
+    {%- if is_incremental() and not has_news() -%}
+        {{ return(leave_as_it_is()) }}
+    {%- endif -%}
+    {%- do facts_of_this_model().update({'has_run': true, 'is_made': not is_incremental()}) -%}
+    {{ return(dbt.materialization_incremental_databricks()) }}
+{%- endmaterialization %}
+
+{#- Whether a parent holds rows that the model has not read: those of a run after the last one that wrote to the model's table, or of this run. Of
+    Bronze, messages that landed since. A model that can't tell has news: one without run numbers, or with a parent that has none. -#}
+{% macro has_news() -%}
+    {%- if not has_run_numbers(model) -%}
+        {{ return(true) }}
+    {%- endif -%}
+    {%- set facts = facts_of_this_model() -%}
+    {%- for unique_id in tables_behind(nodes_read()) -%}
+        {%- if unique_id in graph.sources and 'landed' in facts -%}
+            {%- if facts.landed -%}
+                {{ return(true) }}
+            {%- endif -%}
+        {%- elif unique_id not in graph.nodes or not has_run_numbers(graph.nodes[unique_id]) or unique_id not in this_run().models -%}
+            {{ return(true) }}
+        {%- else -%}
+            {%- set parent = this_run().models[unique_id] -%}
+            {%- if parent.get('has_run') or parent.read_up_to > facts.read_up_to -%}
+                {{ return(true) }}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(false) }}
+{%- endmacro %}
+
+{#- The nodes that the model's SQL reads: a list of unique ids. A foreign key makes dbt wait for the table it leads to, which the SQL need not read. -#}
+{% macro nodes_read() -%}
+    {%- set keys_lead_to = model.constraints | map(attribute='to') | list -%}
+    {%- set read = [] -%}
+    {%- for unique_id in model.depends_on.nodes -%}
+        {%- set node = graph.nodes.get(unique_id) -%}
+        {%- if not node or node.relation_name not in keys_lead_to or node.name in model.raw_code -%}
+            {%- do read.append(unique_id) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(read) }}
+{%- endmacro %}
+
+{#- The nodes that a list of nodes reads, through what has no table of its own: a list of unique ids. -#}
+{% macro tables_behind(unique_ids) -%}
+    {%- set tables = [] -%}
+    {%- for unique_id in unique_ids -%}
+        {%- set node = graph.nodes.get(unique_id) -%}
+        {%- if node and node.config.materialized in ['ephemeral', 'view'] -%}
+            {%- do tables.extend(tables_behind(node.depends_on.nodes)) -%}
+        {%- elif unique_id not in tables -%}
+            {%- do tables.append(unique_id) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(tables) }}
+{%- endmacro %}
+
+{#- End a materialization that has nothing to do. -#}
+{% macro leave_as_it_is() -%}
+    {%- call noop_statement('main', 'nothing new') -%}{%- endcall -%}
+    {{ return({'relations': [this]}) }}
+{%- endmacro %}
