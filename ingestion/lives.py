@@ -116,8 +116,9 @@ def find_lives(
     """The life that each topic is in.
 
     It is a new one where the topic has fewer partitions, or ends before what has landed, or has another message at the
-    place of a landed one. It is one too where the table has messages, but none of this topic: its offsets begin anew. A
-    message that is gone proves nothing: retention, compaction or a transaction took it.
+    place of a landed one. It is also new where the table has messages, but none of this topic, as after a new
+    TOPIC_PREFIX: its offsets restart at 0. A message that is gone proves nothing: retention, compaction or
+    a transaction took it.
 
     Args:
         spark: session.

@@ -4,9 +4,7 @@
     {%- for node in (graph.sources.values() | list) + (graph.nodes.values() | list) -%}
         {%- set clustered_by = node.config.get('liquid_clustered_by') -%}
         {%- if clustered_by or node.resource_type == 'source' -%}
-            {%- set relation = load_relation(
-                api.Relation.create(database=node.database, schema=node.schema, identifier=node.identifier or node.alias)
-            ) -%}
+            {%- set relation = load_relation(relation_of(node)) -%}
             {%- if relation is not none -%}
                 {%- do log('optimize ' ~ relation, info=true) -%}
                 {%- do run_query(optimize_sql(relation, clustered_by)) -%}
@@ -18,7 +16,7 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{#- A merge into a table of more than 50 MB then rewrites no file; in a smaller one, to look for them costs more than it saves. -#}
+{#- With deletion vectors a merge rewrites no files, but each scan costs another Spark job. That pays on a table of more than 50 MB. -#}
 {% macro use_deletion_vectors_where_they_pay(relation) -%}
     {%- set table = run_query('describe detail ' ~ relation).rows[0] -%}
     {%- if table['sizeInBytes'] > 50000000 and 'deletionVectors' not in table['tableFeatures'] -%}

@@ -149,12 +149,12 @@
     there; what couldn't be decoded may have none. -#}
 {% macro is_known(change, facts) -%}
     exists (
-                    select 1
-                    from {{ this }} as known
-                    where
-                        known._cdc_change_id = {{ change }}._cdc_change_id
-                        and (known._cdc_error is not null{% if facts.lowest_lsn is not none %} or known._cdc_lsn >= {{ facts.lowest_lsn }}{% endif %})
-                )
+        select 1
+        from {{ this }} as known
+        where
+            known._cdc_change_id = {{ change }}._cdc_change_id
+            and (known._cdc_error is not null{% if facts.lowest_lsn is not none %} or known._cdc_lsn >= {{ facts.lowest_lsn }}{% endif %})
+    )
 {%- endmacro %}
 
 {#- A column's value in its declared type; NULL where the message holds none, or one that can't be read as the type exactly. -#}

@@ -1,16 +1,15 @@
-{#- Adds to what is known of each base model's table what has landed in Bronze since: `landed`, a dict of the last offset of each life and partition,
-    as in `offsets`; `lowest_lsn`, the lowest place in the log among these messages; and whether one of them `deletes`. One statement over
-    all Bronze tables, and the new messages alone are read. -#}
+{#- Adds to what is known of each base model what is new in its Bronze table: `landed`, the last offset of each life and partition, as in `offsets`;
+    `lowest_lsn`, the lowest LSN among the new messages; and `deletes`, whether one of them is a delete. One query over all Bronze tables. -#}
 {% macro look_at_bronze(models) -%}
     {#- Nothing else of a message is read for it. #}
     {%- set fields = {'op': 'string', 'source': 'struct<lsn: bigint, sequence: string>'} -%}
     {%- set asked = [] -%}
-    {%- for node in graph.nodes.values() if node.unique_id in models and node.name.startswith('base_') -%}
-        {%- set source = graph.sources.values() | selectattr('unique_id', 'in', node.depends_on.nodes) | first -%}
+    {%- for node in graph.nodes.values() if node.unique_id in models and is_base_model(node) -%}
+        {%- set source = bronze_of(node) -%}
         {%- set known = models[node.unique_id] -%}
         {%- do known.update({'landed': {}, 'lowest_lsn': none, 'deletes': false}) -%}
-        {%- if source is defined and known.is_as_declared -%}
-            {%- set bronze = load_relation(api.Relation.create(database=source.database, schema=source.schema, identifier=source.identifier)) -%}
+        {%- if source and known.is_as_declared -%}
+            {%- set bronze = load_relation(relation_of(source)) -%}
             {%- if bronze is not none -%}
                 {%- do asked.append({'model': node.unique_id, 'bronze': bronze, 'offsets': known.offsets}) -%}
             {%- endif -%}

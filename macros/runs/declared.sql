@@ -38,7 +38,7 @@
     {%- for column in adapter.get_columns_in_relation(relation) -%}
         {%- do built.append((column.name ~ ' ' ~ column.dtype) | lower | replace(' ', '')) -%}
     {%- endfor -%}
-    {#- Of before runs had numbers. #}
+    {#- An older version of the project did not write run numbers. #}
     {%- do declared.append('_run_numberbigint') -%}
     {%- if declared | reject('in', built) | list -%}
         {{ return(false) }}
@@ -47,8 +47,8 @@
     {{ return(true) }}
 {%- endmacro %}
 
-{#- Whether dbt's list of tables, which is there already, shows a property of a table or view. The local target's does; of a Delta table it shows
-    the properties by spark.databricks.delta.catalog.update.enabled (local/services.py). -#}
+{#- Whether dbt's cached list of tables shows that a table or view has a property. The local target's list shows properties; those of Delta tables
+    because of spark.databricks.delta.catalog.update.enabled (local/services.py). -#}
 {% macro has_property(relation, name, value) -%}
     {{ return(relation is not none and relation.information is string and (name ~ '=' ~ value) in relation.information) }}
 {%- endmacro %}
@@ -75,7 +75,7 @@
 
 {#- A digest of the declaration and of the key, which a base model names in its one line of SQL. The order of columns is none of it. -#}
 {% macro fingerprint(node) -%}
-    {%- set declared = [node.config.unique_key | string, node.raw_code if node.name.startswith('base_') else '', '_run_number'] -%}
+    {%- set declared = [node.config.unique_key | string, node.raw_code if is_base_model(node) else '', '_run_number'] -%}
     {%- for column in declaration(node) | sort(attribute='name') -%}
         {%- do declared.append(tojson(column, sort_keys=true)) -%}
     {%- endfor -%}
@@ -91,7 +91,7 @@
     {%- endif -%}
     {%- for unique_id in model.depends_on.nodes if unique_id in graph.sources -%}
         {%- set node = graph.sources[unique_id] -%}
-        {%- set bronze = api.Relation.create(database=node.database, schema=node.schema, identifier=node.identifier) -%}
+        {%- set bronze = relation_of(node) -%}
         {%- set lost -%}
             select 1
             from {{ this }} as known

@@ -1,6 +1,5 @@
-{#- An incremental model whose parents hold nothing that it has not read is left alone: no statement, and no merge, which would read, plan and
-    commit for nothing. Otherwise the adapter's own materialization makes or merges the table. Locally, what is plain is written without its
-    temporary view and four questions for columns. -#}
+{#- An incremental model without new input is skipped: no statement is sent. Otherwise the adapter's own materialization runs. Locally, an increment is
+    written in one statement instead (macros/runs/merge.sql), unless the model has an option that needs the adapter's. -#}
 
 {% materialization incremental, adapter='spark' -%}
     {%- if is_incremental() and not has_news() -%}
@@ -21,8 +20,8 @@
     {{ return(dbt.materialization_incremental_databricks()) }}
 {%- endmaterialization %}
 
-{#- Whether a parent holds rows that the model has not read: those of a run after the last one that wrote to the model's table, or of this run. Of
-    Bronze, messages that landed since. A model that can't tell has news: one without run numbers, or with a parent that has none. -#}
+{#- Whether the model has new input: a parent has rows of this run, or of a run after the last one that wrote to the model's table; or Bronze has new
+    messages. Also true where that is not known, as for a parent without run numbers. -#}
 {% macro has_news() -%}
     {%- if not has_run_numbers(model) -%}
         {{ return(true) }}
@@ -45,7 +44,7 @@
     {{ return(false) }}
 {%- endmacro %}
 
-{#- The nodes that the model's SQL reads: a list of unique ids. A foreign key makes dbt wait for the table it leads to, which the SQL need not read. -#}
+{#- The nodes that the model's SQL reads: a list of unique ids. dbt also lists the table that a foreign key refers to, which the SQL may not read. -#}
 {% macro nodes_read() -%}
     {%- set keys_lead_to = model.constraints | map(attribute='to') | list -%}
     {%- set read = [] -%}

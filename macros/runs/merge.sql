@@ -1,4 +1,4 @@
-{#- Whether the model asks for nothing that only the adapter's own materialization does. -#}
+{#- Whether one statement can write the increment: the model has no option that needs the adapter's own materialization. -#}
 {% macro is_plain() -%}
     {%- set asked = ['predicates', 'incremental_predicates', 'merge_update_columns', 'merge_exclude_columns', 'sql_header'] -%}
     {%- for name in asked if config.get(name) -%}

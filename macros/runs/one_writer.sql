@@ -1,6 +1,6 @@
-{#- One run at a time writes Silver and Gold. The local target has a lock of the operating system (docs/decisions/0016). Databricks has none, so a
-    table says there which runs have begun and which have ended, and a run that finds another one not ended is refused. Rows are only added,
-    which never fails for what others write: two runs that begin at once both see the other, and both are refused. -#}
+{#- Only one run at a time writes Silver and Gold. The local target uses a lock of the operating system (docs/decisions/0016). On Databricks, the table
+    `dbt_runs` records when runs begin and end. A run fails if another one has begun and not ended. Rows are only appended, so writes to the
+    table never conflict. If two runs begin at the same moment, each sees the other and both fail. -#}
 {% macro begin_run() -%}
     {{ return(adapter.dispatch('begin_run')()) }}
 {%- endmacro %}
@@ -18,7 +18,7 @@
     {%- set others = unfinished_runs() | rejectattr('invocation_id', 'equalto', invocation_id) | list -%}
     {%- set strangers = [] -%}
     {%- for run in others -%}
-        {#- A named writer runs once at a time by itself, as a job does: its run before was killed. #}
+        {#- A named writer, such as a job, never runs twice at once. So its last run was killed. #}
         {%- if run.writer and run.writer == var('writer') -%}
             {%- do add_to_dbt_runs(run.invocation_id, is_end=true) -%}
         {%- else -%}
@@ -34,7 +34,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Say that this run has ended. -#}
+{#- Record that this run has ended. -#}
 {% macro end_run() -%}
     {{ return(adapter.dispatch('end_run')()) }}
 {%- endmacro %}
@@ -46,7 +46,7 @@
     {%- do add_to_dbt_runs(invocation_id, is_end=true) -%}
 {%- endmacro %}
 
-{#- By `dbt run-operation`: runs that were killed hold up no other. -#}
+{#- For `dbt run-operation`: record that all killed runs have ended, so that the next run can begin. -#}
 {% macro end_killed_runs() -%}
     {%- for run in unfinished_runs() -%}
         {%- do add_to_dbt_runs(run.invocation_id, is_end=true) -%}
@@ -73,7 +73,7 @@
     {{ return(runs) }}
 {%- endmacro %}
 
-{#- Add the beginning or the end of a run. -#}
+{#- Record the beginning or the end of a run. -#}
 {% macro add_to_dbt_runs(run, is_end) -%}
     {%- set writer = "'" ~ var('writer') ~ "'" if var('writer') else 'cast(null as string)' -%}
     {%- do run_query(

@@ -5,9 +5,17 @@
 {% macro read_progress() -%}
     {%- set models, asked = {}, [] -%}
     {%- for node in graph.nodes.values() if has_run_numbers(node) -%}
-        {%- set relation = load_relation(api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias)) -%}
+        {%- set relation = load_relation(relation_of(node)) -%}
         {%- if relation is not none -%}
-            {%- set known = {'relation': relation, 'is_as_declared': is_as_declared(node, relation), 'read_up_to': 0, 'offsets': {}, 'last_reset_lsn': none, 'partitions': [], 'is_lacking': false} -%}
+            {%- set known = {
+                'relation': relation,
+                'is_as_declared': is_as_declared(node, relation),
+                'read_up_to': 0,
+                'offsets': {},
+                'last_reset_lsn': none,
+                'partitions': [],
+                'is_lacking': false,
+            } -%}
             {%- do models.update({node.unique_id: known}) -%}
             {%- if known.is_as_declared -%}
                 {%- do asked.append(node) -%}
@@ -26,7 +34,7 @@
                 max(is_lacking) as is_lacking
             from (
                 {%- for node in asked %}
-                {%- set is_base = node.name.startswith('base_') %}
+                {%- set is_base = is_base_model(node) %}
                 {%- set is_state = '_cdc_unavailable' in node.columns and not is_base %}
                 select
                     '{{ node.unique_id }}' as model,

@@ -1,5 +1,5 @@
-{#- A view whose definition has not changed is not written again. A property of the view holds a fingerprint of what it is made of. The local
-    target shows it with its list of tables. On Databricks views are written in each run. -#}
+{#- A view whose definition has not changed is not recreated. A property of the view holds a fingerprint of its definition, and the local target's
+    list of tables shows it. On Databricks, views are recreated in each run. -#}
 {% materialization view, adapter='spark' -%}
     {%- if is_as_written(sql) -%}
         {{ return(leave_as_it_is()) }}
@@ -7,7 +7,7 @@
     {{ return(dbt.materialization_view_spark()) }}
 {%- endmaterialization %}
 
-{#- Whether the calling model's view is there, was made of the same SQL and declaration, and no table behind it was made in this run. -#}
+{#- Whether the view exists with the same definition, and no table behind it was created in this run. -#}
 {% macro is_as_written(sql) -%}
     {%- if should_full_refresh() or not has_property(load_cached_relation(this), fingerprint_property(), view_fingerprint(sql)) -%}
         {{ return(false) }}
@@ -20,7 +20,7 @@
     {{ return(true) }}
 {%- endmacro %}
 
-{#- A digest of a view's SQL, of what YAML declares of it, and of the tables behind it. -#}
+{#- A digest of a view's SQL, its YAML, and the declarations of the tables behind it. -#}
 {% macro view_fingerprint(sql) -%}
     {%- set made_of = [sql, model.description, model.columns | string] -%}
     {%- for unique_id in tables_behind(model.depends_on.nodes) if unique_id in graph.nodes -%}

@@ -1,5 +1,5 @@
 {#- The state that the newest changes leave each row in, deletes folded into is_deleted: one row per key that moved, in the columns that
-    the base model declares. What is rare has files of its own, and is planned only where the new changes need it. -#}
+    the base model declares. Rare cases are in files of their own, and are in the query only when the new changes need them. -#}
 {% macro current_state(changes, key) -%}
     {%- set columns = as_identifiers(declared_columns(of=changes.identifier)) -%}
     {%- set keys = as_identifiers([key] if key is string else key) -%}

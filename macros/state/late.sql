@@ -1,6 +1,5 @@
-{#- Whether a new change came after a newer one of its row, or a row of the model lacks a value that it brought along to a new primary
-    key, which a new change may tell. `found` has the `first_partition` and `last_partition` of the new changes. Where no row's change was on
-    another one, as with topics of one partition, none can be late. -#}
+{#- Whether a new change arrived after a newer one of its row, or may have a value that a row lacks since it got a new primary key. `found` has the
+    `first_partition` and `last_partition` of the new changes. If all changes are on one partition, none can be late. -#}
 {% macro has_late(changes, keys, found, existing_is_concerned) -%}
     {%- set facts = facts_of_this_model() -%}
     {%- if facts.is_lacking and lacks_what_was_brought_along(changes, keys) -%}

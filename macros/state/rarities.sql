@@ -1,7 +1,7 @@
-{#- What the new changes hold that is rare, and would make the query slow to plan: a dict of whether there are `renames`, rows that
-    brought large values along to a new primary key; `late` changes, which came after newer ones of their row, or may tell a value that a
-    row still lacks; `new_resets` among the changes; or any `resets` that the changes may be older than. Where none of these is, what is
-    to be read is told in literals, by which the engine skips files: `ranges` of keys, and the `lowest_lsn`. -#}
+{#- Which rare cases the new changes have, a dict. Each makes the query slow to plan. `renames`: rows got a new primary key and kept large values.
+    `late`: a change arrived after a newer one of its row, or may have a value that a row lacks. `new_resets`: a change emptied the table.
+    `resets`: one may have emptied it after some of the changes. Without these, the query skips files by literals: `ranges` of keys, and
+    the `lowest_lsn`. -#}
 {% macro rarities(changes, keys) -%}
     {%- if not execute or load_relation(changes) is none or (is_incremental() and not has_news()) -%}
         {{ return({'renames': false, 'late': false, 'new_resets': false, 'resets': false}) }}

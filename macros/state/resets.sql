@@ -68,8 +68,7 @@
     end
 {%- endmacro %}
 
-{#- CTEs that end in `ended_rows`: the rows that moved, and those that did not and a new reset ends, each ended where a reset came after its newest
-    change. -#}
+{#- CTEs that end in `ended_rows`: the rows that changed, and the rows that a new reset deletes. A row is deleted if a reset came after its newest change. -#}
 {% macro ended_rows(columns, keys, values, rare) -%}
     {{ resets(rare.new_resets, rare.lowest_lsn) }},
 

@@ -15,8 +15,8 @@ import local
 import source
 from local.home import USUAL_PORTS, is_free
 
-# A shell starts what it puts in the background with Ctrl-C ignored, and what the tests start there would ignore it too.
-# Not by `preexec_fn`: since grpcio 1.80, of which the tests hold a channel, its fork may crash (grpc/grpc#43055).
+# A shell starts background jobs with Ctrl-C ignored, and their child processes inherit that.
+# `preexec_fn` can't undo it: since grpcio 1.80 it may crash in a process with an open channel (grpc/grpc#43055).
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

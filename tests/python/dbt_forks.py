@@ -27,7 +27,7 @@ def run_dbt(
     timeout: float,
     ahead: timedelta = timedelta(),
 ) -> subprocess.CompletedProcess[str]:
-    """Run `dbt` with these words in a folder, by a clock that is ahead of the machine's by some time.
+    """Run `dbt` with these words in a folder. Its clock is ahead of the machine's by `ahead`.
 
     Returns:
         Its exit code and what it printed, all of it as standard output.

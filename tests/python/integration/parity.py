@@ -35,7 +35,7 @@ TIMES_OF_RUNS = {
     "valid_from",
     "valid_to",
 }
-# Nor are runs' numbers the same: one target has runs that the other has not.
+# Run numbers differ too: one target has runs that the other does not have.
 NOT_COMPARED = {"dbt_scd_id", "_run_number", "run_number"}
 
 
@@ -97,7 +97,7 @@ class Databricks:
         return self.stack.run("dbt.cli.main", *words, *self._folders, environment=self.environment())
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start dbt, and stop it where it is when it has begun to write."""
+        """Start dbt, and suspend it as soon as it is in the table of runs."""
         process = subprocess.Popen(
             [sys.executable, "-m", "dbt.cli.main", *words, *self._folders],
             cwd=PROJECT,
@@ -115,7 +115,7 @@ class Databricks:
         return ("--no-use-colors", "--target-path", str(self.work / "alone"), "--log-path", str(self.work / "alone"))
 
     def unfinished_runs(self) -> list[dict[str, Any]]:
-        """The runs that the table of runs says have begun and not ended, with their writer."""
+        """The runs that have begun and not ended, with their writer."""
         return self.stack.rows(
             f"select min(writer) as writer from {PREFIX}_silver.dbt_runs"
             " group by invocation_id having not bool_or(is_end)"
@@ -128,7 +128,7 @@ class Databricks:
         self.idle = (before, self.newest_commits())
 
     def newest_commits(self) -> Commits:
-        """Of all tables but the one that says which runs there were."""
+        """The newest commits of all tables but the table of runs."""
         commits = self.stack.newest_commits(f"{PREFIX}_silver", f"{PREFIX}_gold")
         del commits[f"{PREFIX}_silver.dbt_runs"]
         return commits

@@ -149,7 +149,7 @@ class Redelivery:
         return self.wrong()
 
     def deliver(self, rows: Sequence[tuple[str, int, int, int, int]]) -> None:
-        """Write rows to the base model's table, as a run after the staging model's last one would."""
+        """Append rows to the base model's table, with a run number above the staging model's last."""
         spark = self.lane.stack.spark
         staging = f"{self.lane.silver}.{DELIVERED.staging}"
         known = spark.table(staging).agg(F.max("_run_number")).first() if spark.catalog.tableExists(staging) else None

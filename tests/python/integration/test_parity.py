@@ -129,7 +129,7 @@ def test_a_service_principal_logs_in(databricks: Databricks, who: str, parts: Se
 
 
 def test_one_run_at_a_time_writes(databricks: Databricks) -> None:
-    """Another one is refused. What was killed is ended by the next run of the same writer, or by an operation."""
+    """A second run fails. After a killed run, the same writer can run again, or anybody after `end_killed_runs`."""
     first = databricks.try_dbt("run", "--select", "int_days")
     assert first.returncode == 0, first.stdout
     job = ("--vars", "{writer: job}")

@@ -1,6 +1,6 @@
-"""No clock decides what a run reads: under wrong clocks, and in odd orders, no row is lost.
+"""No row is lost under wrong clocks, after failed runs, or when models run in unusual orders.
 
-One story on a lane of its own, chapter after chapter. After each the lane's table is what Postgres holds.
+The chapters run one after the other, on one table. After each step the table must equal Postgres.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ for line in sys.stdin:
 
 @dataclass
 class Story:
-    """The lane, and where its table was wrong after each step, by the step's name."""
+    """The table's way from Postgres to Silver, and its differences after each step, by the step's name."""
 
     lane: Lane
     wrong: dict[str, str] = field(default_factory=dict)
     number: int = 0
 
     def change(self, *, landed_at: timedelta = timedelta()) -> None:
-        """A row more, a row changed and a row less, landed by a clock that was ahead by some time."""
+        """Insert, update and delete a row, and ingest it. Ingestion's clock is ahead by `landed_at`."""
         self.number += 1
         self.lane.sql(
             f"insert into readings values ({100 + self.number}, 'new', 'chapter {self.number}');"
@@ -70,14 +70,14 @@ class Story:
         self.wrong[step] = self.lane.differences()
 
     def restore(self, table: str) -> None:
-        """Take back the last change of a table in Silver."""
+        """Restore a table in Silver to the version before its last."""
         name = f"{self.lane.silver}.{table}"
         version = self.lane.stack.rows(f"describe history {name} limit 1")[0]["version"]
         self.lane.stack.spark.sql(f"restore table {name} to version as of {version - 1}")
 
     @contextlib.contextmanager
     def broken_staging(self) -> Iterator[None]:
-        """A staging model that fails after the base model was written, until the block ends."""
+        """Run with a staging model that fails, after the base model was written. It is mended when the block ends."""
         file = self.lane.project.bank / f"{READINGS.staging}.sql"
         sql = file.read_text()
         file.write_text(sql + "\n{% if execute %}{{ no_such_macro() }}{% endif %}\n")
@@ -87,7 +87,7 @@ class Story:
 
 
 def two_machines(story: Story) -> None:
-    """Each has what dbt keeps in a folder of its own, and a clock of its own, which is wrong."""
+    """Each machine has its own target folder and its own clock. Two clocks are wrong."""
     target = story.lane.work / "target"
     for name, ahead in {"ahead": HOUR, "behind": -HOUR, "right": timedelta()}.items():
         target.rename(story.lane.work / f"target before {name}")
@@ -142,7 +142,7 @@ def restored_tables(story: Story) -> None:
 
 
 def another_topic_prefix(story: Story) -> None:
-    """The offsets of the new topic begin at 0, below those that were read of the old one."""
+    """The new topic's offsets begin at 0, below the old topic's offsets that were read."""
     renamed = replace(story.lane.stack, environment={**story.lane.stack.environment, "TOPIC_PREFIX": "renamed."})
     values = {"c": {"id": 999, "title": "renamed", "body": ""}, "d": None}
     for number, (op, after) in enumerate(values.items()):
@@ -157,7 +157,7 @@ def another_topic_prefix(story: Story) -> None:
 
 
 def a_hundred_runs(story: Story) -> None:
-    """Of one process with the manifest that it parsed once. Ten of them find something new."""
+    """One process parses once and runs dbt a hundred times. Ten of the runs find new messages."""
     process = subprocess.Popen(
         [sys.executable, "-c", MANY_RUNS, *story.lane.of_project],
         cwd=PROJECT,

@@ -40,7 +40,7 @@ COMPARED = [
     "gold.transaction_summary",
 ]
 
-# Views that read what is broken, and so show it as well.
+# Views that read a broken table, and so differ too.
 VIEWS_OF_THE_BROKEN = {
     "gold.customer_profile",
     "gold.customer_transactions",
@@ -53,10 +53,10 @@ CENT = Decimal("0.01")
 
 @dataclass(frozen=True)
 class Breakage:
-    """A statement on a table, and what is to be said of it: the key, what is wrong, and in which column.
+    """A statement that breaks a table, and what `make reconcile` must print: the key, the kind, and the column.
 
     Attributes:
-        said_of: the table that it is said of, where that isn't the broken one.
+        said_of: the table that is printed, if that is not the broken one.
     """
 
     table: str
