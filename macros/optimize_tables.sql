@@ -1,8 +1,8 @@
-{#- Put small files together, and the rows of each table that is merged into in the order of its key: a run then finds its rows in few
-    files. On Databricks predictive optimization does it by itself. -#}
+{#- Put small files together, and the rows of each table that is merged into in the order of its key, within a history's two partitions: a run then
+    finds its rows in few files. On Databricks predictive optimization does it by itself. -#}
 {% macro optimize_tables() -%}
     {%- for node in (graph.sources.values() | list) + (graph.nodes.values() | list) -%}
-        {%- set clustered_by = node.config.get('liquid_clustered_by') -%}
+        {%- set clustered_by = node.config.get('liquid_clustered_by') or (node.config.unique_key[0] if node.config.get('partition_by') else none) -%}
         {%- if clustered_by or node.resource_type == 'source' -%}
             {%- set relation = load_relation(relation_of(node)) -%}
             {%- if relation is not none -%}

@@ -98,13 +98,16 @@ def from_manifest(manifest: Any) -> Project:
 
 def _entity(staging: Any, models: dict[str, Any], sources: dict[str, Any]) -> Entity | None:
     """The bank's table that a staging model keeps the current state of; None if it isn't made of exactly one."""
-    bases = [models[name] for name in staging.depends_on.nodes if name in models]
+    read = [models[name] for name in staging.depends_on.nodes if name in models]
+    # A view of a history has its key, and is made of what that is made of.
+    table = read[0] if staging.config.materialized == "view" and len(read) == 1 else staging
+    bases = [models[name] for name in table.depends_on.nodes if name in models]
     bases = [base for base in bases if base.name.startswith("base_")]
     tables = [sources[name] for base in bases for name in base.depends_on.nodes if name in sources]
-    key = staging.config.unique_key
+    key = table.config.unique_key
     if len(bases) != 1 or len(tables) != 1 or tables[0].source_name != "bronze" or not key:
         return None
-    key = (key,) if isinstance(key, str) else tuple(key)
+    key = (key,) if isinstance(key, str) else tuple(name for name in key if name != "version_number")
     columns = tuple(_columns(bases[0]))
     if not set(key) <= {column.name for column in columns}:
         return None

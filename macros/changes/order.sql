@@ -29,8 +29,3 @@
         {{ left }}.{{ column }} = {{ right }}.{{ column }}{{ ' and ' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}
-
-{#- The place of a change that stands alone, such as a reset: the same struct as in `with_places`. -#}
-{% macro change_place() -%}
-    named_struct('clock', struct(_cdc_commit_lsn, _cdc_lsn), '_cdc_topic_life', _cdc_topic_life, '_cdc_offset', _cdc_offset)
-{%- endmacro %}

@@ -58,11 +58,11 @@
     {{ return('financial_insights.declared') }}
 {%- endmacro %}
 
-{#- What a table's rows depend on, of all that YAML declares: the columns of its node in dbt's graph, or of the base model that a staging model takes
+{#- What a table's rows depend on, of all that YAML declares: the columns of its node in dbt's graph, or of the base model that a model of states takes
     them from; a list of {name, data_type, options}. -#}
 {% macro declaration(node) -%}
-    {%- for unique_id in node.depends_on.nodes if node.name.startswith('stg_') and unique_id in graph.nodes -%}
-        {%- if graph.nodes[unique_id].name.startswith('base_') -%}
+    {%- for unique_id in node.depends_on.nodes if has_states(node) and unique_id in graph.nodes -%}
+        {%- if is_base_model(graph.nodes[unique_id]) -%}
             {{ return(declared_columns(of=graph.nodes[unique_id].name)) }}
         {%- endif -%}
     {%- endfor -%}
@@ -73,9 +73,10 @@
     {{ return(columns) }}
 {%- endmacro %}
 
-{#- A digest of the declaration and of the key, which a base model names in its one line of SQL. The order of columns is none of it. -#}
+{#- A digest of the declaration and of the key, and of the one line of SQL that a base model and a history are. The order of columns is none of it. -#}
 {% macro fingerprint(node) -%}
-    {%- set declared = [node.config.unique_key | string, node.raw_code if is_base_model(node) else '', '_run_number'] -%}
+    {%- set line = node.raw_code if is_base_model(node) or is_history(node) else '' -%}
+    {%- set declared = [node.config.unique_key | string, line, '_run_number'] -%}
     {%- for column in declaration(node) | sort(attribute='name') -%}
         {%- do declared.append(tojson(column, sort_keys=true)) -%}
     {%- endfor -%}

@@ -29,7 +29,7 @@
                 {%- for column in ([config.get('unique_key')] if config.get('unique_key') is string else config.get('unique_key')) %}
                 DBT_INTERNAL_DEST.{{ column }} = DBT_INTERNAL_SOURCE.{{ column }} and
                 {%- endfor %}
-                {{ with_key_ranges([]) | join(' and ') or 'true' }}
+                {{ (with_key_ranges([]) or ['true']) | join(' and ') }}
             when matched then update set *
             when not matched then insert *
         {%- endif -%}
@@ -48,14 +48,18 @@
     {{ dbt.databricks__get_merge_sql(target, source, unique_key, dest_columns, with_key_ranges(incremental_predicates)) }}
 {%- endmacro %}
 
-{#- A merge's predicates, with the ranges that all keys of the batch are in, where they were found out: the engine then looks for them
-    only in the files that may have them. -#}
+{#- A merge's predicates, with the ranges that all keys of the batch are in, where they were found out, and for a history that only current versions
+    change: the engine then looks for them only in the files that may have them. -#}
 {% macro with_key_ranges(incremental_predicates) -%}
     {%- set facts = facts_of_this_model() -%}
-    {%- if not facts.get('ranges') -%}
-        {{ return(incremental_predicates) }}
+    {%- set predicates = (incremental_predicates or []) | list -%}
+    {%- if facts.get('ranges') -%}
+        {%- do predicates.append(in_ranges('DBT_INTERNAL_DEST.' ~ facts.numbered_key, facts.ranges)) -%}
     {%- endif -%}
-    {{ return((incremental_predicates or []) + [in_ranges('DBT_INTERNAL_DEST.' ~ facts.numbered_key, facts.ranges)]) }}
+    {%- if facts.get('merges_current_versions') -%}
+        {%- do predicates.append('DBT_INTERNAL_DEST.is_current') -%}
+    {%- endif -%}
+    {{ return(predicates or none) }}
 {%- endmacro %}
 
 {#- A range that no key is in. -#}

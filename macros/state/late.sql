@@ -1,10 +1,10 @@
-{#- Whether a new change arrived after a newer one of its row, or may have a value that a row lacks since it got a new primary key. `found` has the
-    `first_partition` and `last_partition` of the new changes. If all changes are on one partition, none can be late. -#}
+{#- Whether a new change is not newer than the row that the model's table has, or may have a value that a row lacks since it got a new primary key.
+    `found` has what `rarities` asked of the new changes. If they are all on one partition, and after all that the table has of it, none is late. -#}
 {% macro has_late(changes, keys, found, existing_is_concerned) -%}
     {%- set facts = facts_of_this_model() -%}
     {%- if facts.is_lacking and lacks_what_was_brought_along(changes, keys) -%}
         {{ return(true) }}
-    {%- elif found['first_partition'] == found['last_partition'] and not facts.partitions | reject('equalto', found['first_partition']) | list -%}
+    {%- elif not found.several_partitions and found.first_place > facts.last_place -%}
         {{ return(false) }}
     {%- endif -%}
     {%- set query -%}
@@ -21,42 +21,31 @@
     {{ return(run_query(query).rows | length > 0) }}
 {%- endmacro %}
 
-{#- Condition that a new change is older than the row that is there: on another partition, which was behind. -#}
+{#- Condition that a new change is not newer than the row that is there: it was on another partition, which was behind, or the base model was built
+    again and has the row's changes as new ones. -#}
 {% macro is_late(change, existing) -%}
-    {{ change }}._cdc_partition <> {{ existing }}._cdc_partition
-    and struct({{ change }}._cdc_commit_lsn, {{ change }}._cdc_lsn) < struct({{ existing }}._cdc_commit_lsn, {{ existing }}._cdc_lsn)
+    case
+        when {{ change }}._cdc_partition = {{ existing }}._cdc_partition
+            then struct({{ change }}._cdc_topic_life, {{ change }}._cdc_offset) <= struct({{ existing }}._cdc_topic_life, {{ existing }}._cdc_offset)
+        else struct({{ change }}._cdc_commit_lsn, {{ change }}._cdc_lsn) < struct({{ existing }}._cdc_commit_lsn, {{ existing }}._cdc_lsn)
+    end
 {%- endmacro %}
 
-{#- CTEs that end in `retold_changes`: the new changes, and all the earlier ones of each row for which one came late, as it may tell a large
-    value that a newer one left out, or which brought values along from another key, as that one may have come late. -#}
-{% macro retold_changes(keys) -%}
-    retold_keys as (
-
-        select {{ key_columns(keys, 'new_changes.') }}
-        from new_changes
-        inner join {{ this }} as existing on {{ same_key(keys, 'new_changes', 'existing') }}
-        where {{ is_late('new_changes', 'existing') }}
-
-        union
-
-        select {{ key_columns(keys) }}
-        from all_changes
-        where
-            _cdc_op = 'c'
-            and _cdc_unavailable is not null
-
-    ),
-
+{#- CTEs that end in `retold_changes`: all changes of each row that has a new one, or that brought values along from another key, as their change may
+    have come late. Of all rows, if there is a new reset. -#}
+{% macro retold_changes(keys, rare) -%}
     retold_changes as (
 
-        select * from new_changes
-
-        union all
-
-        select all_changes.*
-        from all_changes
-        left semi join retold_keys on {{ same_key(keys, 'all_changes', 'retold_keys') }}
-        where not {{ newer_than_this() }}
+        select * from all_changes
+        {%- if not rare.new_resets %}
+        left semi join (
+            select {{ key_columns(keys) }}
+            from all_changes
+            where
+                {{ newer_than_this() }}
+                or (_cdc_op = 'c' and _cdc_unavailable is not null)
+        ) as retold on {{ same_key(keys, 'all_changes', 'retold') }}
+        {%- endif %}
 
     )
 {%- endmacro %}

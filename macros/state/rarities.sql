@@ -1,10 +1,10 @@
 {#- Which rare cases the new changes have, a dict. Each makes the query slow to plan. `renames`: rows got a new primary key and kept large values.
-    `late`: a change arrived after a newer one of its row, or may have a value that a row lacks. `new_resets`: a change emptied the table.
-    `resets`: one may have emptied it after some of the changes. Without these, the query skips files by literals: `ranges` of keys, and
-    the `lowest_lsn`. -#}
+    `late`: a change is not newer than the row that the table has, or may have a value that a row lacks. `new_resets`: a change emptied the table.
+    `resets`: one may have emptied it after some of the changes. `in_offset_order`: the changes are all on one partition, and nothing emptied
+    the table. Without these, the query skips files by literals, `ranges` of keys. -#}
 {% macro rarities(changes, keys) -%}
     {%- if not execute or load_relation(changes) is none or (is_incremental() and not has_news()) -%}
-        {{ return({'renames': false, 'late': false, 'new_resets': false, 'resets': false}) }}
+        {{ return({'renames': false, 'late': false, 'new_resets': false, 'resets': false, 'in_offset_order': true, 'ranges': []}) }}
     {%- endif -%}
     {%- set numbered = (keys | select('in', numeric_columns(changes)) | first) if is_incremental() else none -%}
     {%- set query -%}
@@ -43,10 +43,11 @@
                 cast(null as string) as key_range,
                 {%- endif %}
                 max(new_changes._cdc_op = 'c' and new_changes._cdc_unavailable is not null) as renames,
-                max(new_changes._cdc_reset is not null) as resets,
+                max(if(new_changes._cdc_reset is not null, new_changes._cdc_lsn, null)) as last_reset_lsn,
                 min(greatest(new_changes._cdc_lsn, new_changes._cdc_commit_lsn)) as lowest_lsn,
                 min(new_changes._cdc_partition) as first_partition,
-                max(new_changes._cdc_partition) as last_partition
+                max(new_changes._cdc_partition) as last_partition,
+                min(struct(new_changes._cdc_topic_life, new_changes._cdc_offset)) as first_place
             from new_changes
             {%- if numbered %}
             cross join bounds
@@ -57,28 +58,36 @@
 
         select
             coalesce(max(renames), false) as renames,
-            coalesce(max(resets), false) as resets,
+            max(last_reset_lsn) as last_reset_lsn,
             min(lowest_lsn) as lowest_lsn,
             min(first_partition) as first_partition,
             max(last_partition) as last_partition,
+            min(first_place)._cdc_topic_life as first_life,
+            min(first_place)._cdc_offset as first_offset,
             array_join(array_agg(key_range), ',') as ranges
         from ranges
     {%- endset -%}
-    {%- set found = run_query(query).rows[0] -%}
-    {%- set ranges = found['ranges'].split(',') if found['ranges'] else ([no_key()] if numbered else []) -%}
-    {%- set late = is_incremental() and found['first_partition'] is not none and has_late(changes, keys, found, in_ranges('existing.' ~ numbered, ranges)) -%}
-    {%- set is_rare = found['renames'] or found['resets'] or late -%}
-    {%- set lowest_lsn = none if is_rare else found['lowest_lsn'] -%}
-    {%- set last_reset_lsn = facts_of(changes).get('last_reset_lsn') -%}
-    {%- set rare = {
-        'renames': found['renames'] or late,
-        'late': late,
-        'new_resets': found['resets'],
-        'resets': found['resets'] or (last_reset_lsn is not none and (lowest_lsn is none or last_reset_lsn > lowest_lsn)),
-        'numbered_key': numbered,
-        'ranges': [] if is_rare else ranges,
-        'lowest_lsn': lowest_lsn,
+    {%- set row = run_query(query).rows[0] -%}
+    {%- set facts = facts_of_this_model() -%}
+    {%- set partitions = [row['first_partition'], row['last_partition']] + (facts.partitions if is_incremental() else []) -%}
+    {%- set found = {
+        'several_partitions': partitions | unique | list | length > 1,
+        'first_place': [row['first_life'], row['first_offset']],
     } -%}
-    {%- do facts_of_this_model().update(rare) -%}
+    {%- set ranges = row['ranges'].split(',') if row['ranges'] else ([no_key()] if numbered else []) -%}
+    {%- set late = is_incremental() and row['first_offset'] is not none and has_late(changes, keys, found, in_ranges('existing.' ~ numbered, ranges)) -%}
+    {%- set new_resets = row['last_reset_lsn'] is not none -%}
+    {%- set last_reset_lsn = [row['last_reset_lsn'], facts_of(changes).get('last_reset_lsn')] | reject('none') | map('int') | max -%}
+    {%- set resets = (is_incremental() and (late or new_resets)) or (last_reset_lsn and row['lowest_lsn'] is not none and last_reset_lsn > row['lowest_lsn'] | int) -%}
+    {%- set rare = {
+        'renames': row['renames'] or late,
+        'late': late,
+        'new_resets': new_resets,
+        'resets': resets and last_reset_lsn,
+        'in_offset_order': not found.several_partitions and not resets,
+        'numbered_key': numbered,
+        'ranges': [] if row['renames'] or new_resets or late else ranges,
+    } -%}
+    {%- do facts.update(rare) -%}
     {{ return(rare) }}
 {%- endmacro %}

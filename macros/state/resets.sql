@@ -1,8 +1,70 @@
-{#- CTEs that end in `resets`: one row with an array of all that ever said that everything older in the table is gone, truncates and
-    whole snapshots. There are few, and the engine skips the files of `all_changes` that hold none. -#}
-{% macro resets(has_new, after_lsn=none) -%}
-    {%- if has_new -%}
-    -- From where on the rows that a new snapshot read stand on each partition.
+{#- CTEs that end in `with_endings`: the changes of `placed`, and a delete for each row that a truncate or a whole snapshot ended. It follows the last of
+    the row's changes that are older, unless that one is a delete. A whole snapshot doesn't end the rows that it read. -#}
+{% macro with_endings(columns, keys, kept) -%}
+    {{ resets() }},
+
+    ended as (
+
+        select
+            {{ key_columns(keys) }},
+            any_value(reset) as reset,
+            max(struct(_cdc_place, is_deleted)) filter (where {{ is_older_than_reset() }}) as last_older,
+            bool_or(_cdc_op = 'r' and _cdc_lsn = reset._cdc_lsn and not is_deleted) as was_read
+        from placed
+        cross join resets
+        lateral view posexplode(resets._cdc_resets) as reset_number, reset
+        group by {{ key_columns(keys) }}, reset_number
+
+    ),
+
+    -- The first reset ends the row; it was gone when the next came.
+    endings as (
+
+        select
+            {{ key_columns(keys) }},
+            last_older._cdc_place,
+            min_by(reset, reset._cdc_lsn) as reset
+        from ended
+        where
+            not last_older.is_deleted
+            and not was_read
+        group by {{ key_columns(keys) }}, last_older._cdc_place
+
+    ),
+
+    with_endings as (
+
+        select
+            *,
+            cast(-1 as bigint) as _cdc_ended_at
+        from placed
+
+        union all
+
+        select
+            {%- for column in columns %}
+            {{ column.name if column.name in keys else 'cast(null as ' ~ column.data_type ~ ')' }} as {{ column.name }},
+            {%- endfor %}
+            true as is_deleted,
+            {%- for name in state_metadata() %}
+            reset.{{ name }},
+            {%- endfor %}
+            cast(null as array<string>) as _cdc_unavailable,
+            {%- for column in kept %}
+            cast(null as {{ column.data_type }}) as {{ column.name }},
+            {%- endfor %}
+            false as _cdc_is_known,
+            _cdc_place,
+            reset._cdc_lsn as _cdc_ended_at
+        from endings
+
+    )
+{%- endmacro %}
+
+{#- CTEs that end in `resets`: one row with an array of all that ever emptied the table, truncates and whole snapshots. There are few, and the engine
+    skips the files of `all_changes` that hold none. -#}
+{% macro resets() -%}
+    -- From where on the rows that a whole snapshot read are on each partition.
     snapshot_starts as (
 
         select
@@ -14,7 +76,7 @@
                 all_changes._cdc_partition,
                 min(struct(all_changes._cdc_topic_life, all_changes._cdc_offset)) as place
             from all_changes
-            left semi join (select _cdc_lsn from new_changes where _cdc_reset = 'snapshot') as ended
+            left semi join (select _cdc_lsn from all_changes where _cdc_reset = 'snapshot') as ended
                 on all_changes._cdc_lsn = ended._cdc_lsn
             where all_changes._cdc_op = 'r'
             group by all_changes._cdc_lsn, all_changes._cdc_partition
@@ -23,112 +85,33 @@
 
     ),
 
-    {% endif -%}
     resets as (
 
         select
             array_agg(struct(
                 all_changes._cdc_reset,
-                all_changes._cdc_op,
-                all_changes._cdc_lsn,
-                all_changes._cdc_commit_lsn,
-                all_changes._cdc_committed_at,
-                all_changes._cdc_partition,
-                all_changes._cdc_offset,
-                all_changes._ingested_at,
-                all_changes._cdc_topic_life,
-                {{ 'snapshot_starts.starts' if has_new else 'cast(null as map<int, struct<_cdc_topic_life: int, _cdc_offset: bigint>>) as starts' }}
+                {%- for name in state_metadata() %}
+                all_changes.{{ name }},
+                {%- endfor %}
+                snapshot_starts.starts
             )) as _cdc_resets
         from all_changes
-        {%- if has_new %}
         left join snapshot_starts
             on
                 all_changes._cdc_lsn = snapshot_starts._cdc_lsn
                 and all_changes._cdc_reset = 'snapshot'
-        {%- endif %}
-        where
-            all_changes._cdc_reset is not null
-            {%- if after_lsn is number %}
-            -- What is older concerns none of the changes that came.
-            and all_changes._cdc_lsn > {{ after_lsn }}
-            {%- endif %}
+        where all_changes._cdc_reset is not null
 
     )
 {%- endmacro %}
 
-{#- Condition on a row's newest change that `reset`, one of `resets`, ended the row. Places in the log tell it, but for the first
-    transaction that is streamed after a snapshot: it may have written before the snapshot's place and committed after it. Such a
-    change is seen to come after by its place on a partition; of a snapshot of an earlier run that isn't asked any more. -#}
+{#- Condition on a change that a `reset` ended the row that it left. Places in the log say so, but for the first transaction that is streamed after a
+    snapshot: it may have written before the snapshot's place and committed after it. Such a change comes after the snapshot's rows on its
+    partition. -#}
 {% macro is_older_than_reset() -%}
     greatest(_cdc_lsn, _cdc_commit_lsn) < reset._cdc_lsn
-    and case
-        when reset._cdc_reset = 'truncate' then true
-        when reset.starts is null then _cdc_lsn <> _cdc_commit_lsn
-        else coalesce(struct(_cdc_topic_life, _cdc_offset) < reset.starts[_cdc_partition], true)
-    end
-{%- endmacro %}
-
-{#- CTEs that end in `ended_rows`: the rows that changed, and the rows that a new reset deletes. A row is deleted if a reset came after its newest change. -#}
-{% macro ended_rows(columns, keys, values, rare) -%}
-    {{ resets(rare.new_resets, rare.lowest_lsn) }},
-
-    in_question as (
-
-        select
-            *,
-            true as _cdc_has_moved
-        from moved
-        {%- if is_incremental() and rare.new_resets %}
-
-        union all
-
-        -- Rows that did not move. Only a new reset can concern them.
-        select
-            {{ key_columns(keys, 'existing.') }},
-            {%- for column in values %}
-            existing.{{ column.name }},
-            {%- endfor %}
-            existing.is_deleted,
-            {%- for name in state_metadata() %}
-            existing.{{ name }},
-            {%- endfor %}
-            existing._cdc_unavailable,
-            false as _cdc_has_moved
-        from existing
-        left anti join moved on {{ same_key(keys, 'existing', 'moved') }}
-        where not existing.is_deleted
-        {%- endif %}
-
-    ),
-
-    judged as (
-
-        select
-            in_question.*,
-            array_max(transform(
-                filter(resets._cdc_resets, reset -> {{ is_older_than_reset() }}),
-                reset -> struct(reset._cdc_lsn{% for name in state_metadata() if name != '_cdc_lsn' %}, reset.{{ name }}{% endfor %})
-            )) as _cdc_ended_by
-        from in_question
-        cross join resets
-
-    ),
-
-    ended_rows as (
-
-        select
-            {%- for column in columns %}
-            {{ column.name }},
-            {%- endfor %}
-            is_deleted or _cdc_ended_by is not null as is_deleted,
-            {%- for name in state_metadata() %}
-            if(_cdc_ended_by is null, {{ name }}, _cdc_ended_by.{{ name }}) as {{ name }},
-            {%- endfor %}
-            _cdc_unavailable
-        from judged
-        where
-            _cdc_has_moved
-            or _cdc_ended_by is not null
-
+    and (
+        reset._cdc_reset = 'truncate'
+        or coalesce(struct(_cdc_topic_life, _cdc_offset) < reset.starts[_cdc_partition], true)
     )
 {%- endmacro %}

@@ -1,31 +1,42 @@
 {{ config(materialized='view') }}
 
-{#- `dbt run` alone makes no snapshot, and may come before the first. -#}
-{%- set is_there = (
-    not execute
-    or model.resource_type == 'unit_test'
-    or load_relation(ref('customers_snapshot')) is not none
-) -%}
-
 with
 
 versions as (
 
-    {% if is_there -%}
-        select * from {{ ref('customers_snapshot') }}
-    {%- else -%}
-        select
-            cast(null as int) as customer_id,
-            cast(null as string) as full_name,
-            cast(null as string) as email,
-            cast(null as boolean) as is_deleted,
-            cast(null as timestamp) as dbt_valid_from,
-            cast(null as timestamp) as dbt_valid_to
-        where false
-    {%- endif %}
+    select
+        customer_id,
+        version_number,
+        full_name,
+        email,
+        is_deleted,
+        valid_from,
+        struct(full_name, email, is_deleted) as shown
+    from {{ ref('customers_history') }}
 
 ),
 
+compared as (
+
+    select
+        *,
+        lag(shown) over (partition by customer_id order by version_number) as shown_before
+    from versions
+
+),
+
+-- A change of what is not shown, such as the notes, makes no row.
+shown_versions as (
+
+    select
+        *,
+        lead(valid_from) over (partition by customer_id order by version_number) as valid_to
+    from compared
+    where not shown <=> shown_before
+
+),
+
+-- Of the versions that one transaction made, the last.
 final as (
 
     select
@@ -33,9 +44,12 @@ final as (
         full_name,
         email,
         is_deleted,
-        dbt_valid_from as valid_from,
-        dbt_valid_to as valid_to
-    from versions
+        valid_from,
+        valid_to
+    from shown_versions
+    where
+        valid_from < valid_to
+        or valid_to is null
 
 )
 

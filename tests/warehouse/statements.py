@@ -28,7 +28,6 @@ from warehouse.unity import Name, Unity, literals, parse
 ONLY_A_WORKSPACE = {
     "SET TAGS": "tags are Unity Catalog's; here they are kept, and answered in information_schema",
     "PRIMARY KEY": "a key that informs and isn't enforced, which Delta outside Databricks has no place for; kept",
-    "FOREIGN KEY": "as a primary key; that the table it leads to has one is checked",
     "GRANT": "users, groups and their privileges are the workspace's; kept, and answered by SHOW GRANTS",
     "REVOKE": "as GRANT",
     "predictive optimization": "OPTIMIZE, VACUUM and ANALYZE that a workspace runs by itself, without a statement",
@@ -373,30 +372,16 @@ class Statements:
         return self.run(f"alter table {self.spark_name(name)} drop constraint if exists `{constraint}`")
 
     def keep_key(self, name: Name, words: Words, places: list[int]) -> None:
-        """Keep [CONSTRAINT name] PRIMARY KEY (columns), or FOREIGN KEY (columns) REFERENCES table (columns)."""
+        """Keep [CONSTRAINT name] PRIMARY KEY (columns)."""
         at = places[0]
         constraint = f"{name.table}_key"
         if words.upper[at] == "CONSTRAINT":
             constraint, at = words.tokens[at + 1].text.lower(), at + 2
         kind, at = (words.upper[at], at + 1) if " " in words.upper[at] else (" ".join(words.upper[at : at + 2]), at + 2)
-        columns, after = words.in_parentheses(at)
+        columns, _ = words.in_parentheses(at)
         self.keep(kind)
         key = {"constraint_catalog": name.catalog, "constraint_schema": name.schema, "constraint_name": constraint}
         table = {"table_catalog": name.catalog, "table_schema": name.schema, "table_name": name.table}
-        if kind == "FOREIGN KEY":
-            other = self.whole_name(words.name(after + 1)[0])
-            where = {"table_catalog": other.catalog, "table_schema": other.schema, "table_name": other.table}
-            found = self.unity.rows(
-                "table_constraints", {**where, "constraint_type": "PRIMARY KEY"}, ["constraint_name"]
-            )
-            if not found:
-                raise ValueError(
-                    f"{constraint}: {other.schema}.{other.table} has no primary key that a foreign key could lead to."
-                )
-            unique = {"catalog": other.catalog, "schema": other.schema, "name": found[0][0]}
-            self.unity.replace(
-                "referential_constraints", key, [{f"unique_constraint_{part}": value for part, value in unique.items()}]
-            )
         self.unity.replace("table_constraints", key, [{**table, "constraint_type": kind}])
         usages = [
             {**table, "column_name": words.tokens[column[0]].text, "ordinal_position": number}
@@ -429,9 +414,9 @@ class Statements:
 
 
 def is_key(words: Words, places: list[int]) -> bool:
-    """Whether an element of CREATE TABLE is a primary or foreign key of the table."""
+    """Whether an element of CREATE TABLE is a primary key of the table."""
     begin = " ".join(words.upper[place] for place in places[:4])
-    return re.match(r"(CONSTRAINT \S+ )?(PRIMARY|FOREIGN) KEY\b", begin) is not None
+    return re.match(r"(CONSTRAINT \S+ )?PRIMARY KEY\b", begin) is not None
 
 
 def as_json(kind: T.DataType) -> dict[str, object]:

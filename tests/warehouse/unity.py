@@ -1,7 +1,7 @@
 """What Unity Catalog keeps beside the tables and answers in `information_schema`, in an SQLite database in memory.
 
 Relations and columns are read from Spark when they are asked for. What Spark without a workspace has no place for is
-kept as it was said: tags, primary and foreign keys, grants. Nothing enforces these here; that a second run finds them
+kept as it was said: tags, primary keys, grants. Nothing enforces these here; that a second run finds them
 is what dbt relies on.
 """
 

@@ -1,3 +1,3 @@
-{{ config(unique_key='account_id', liquid_clustered_by='account_id') }}
+{{ config(materialized='view') }}
 
-{{ current_state(ref('base_bank__checking_account_changes'), key='account_id') }}
+{{ current_versions(ref('checking_accounts_history')) }}

@@ -1,3 +1,3 @@
-{{ config(unique_key='customer_id', liquid_clustered_by='customer_id') }}
+{{ config(materialized='view') }}
 
-{{ current_state(ref('base_bank__customer_changes'), key='customer_id') }}
+{{ current_versions(ref('customers_history')) }}

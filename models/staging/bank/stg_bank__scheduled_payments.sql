@@ -1,3 +1,3 @@
-{{ config(unique_key='payment_id', liquid_clustered_by='payment_id') }}
+{{ config(materialized='view') }}
 
-{{ current_state(ref('base_bank__scheduled_payment_changes'), key='payment_id') }}
+{{ current_versions(ref('scheduled_payments_history')) }}

@@ -35,6 +35,8 @@ from source.connector import settings_of
 PARTS = ("dbt_project.yml", "profiles.yml", "selectors.yml", "models/_groups.yml", "macros", "tests/generic")
 # What speaks of every table there is, and is therefore taken over as well.
 MODELS_OF_ALL = ("quarantined_messages", "schema_drift")
+# What a history has beside a row's columns.
+VERSIONS = ("version_number", "is_current", "valid_from", "valid_to")
 TESTS_OF_ALL = ("every_bronze_message_is_accounted_for", "every_field_is_declared", "no_message_is_in_quarantine")
 
 
@@ -53,6 +55,7 @@ class Table:
         meta: what else the base model's YAML says in a column's `meta`.
         in_postgres: SQL on Postgres that gives what Silver must hold, for columns where that isn't the column itself.
         in_bank: its name in Postgres, where that isn't Bronze's.
+        histories: models of its history, by name, each with the columns that it tracks, or None for all.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Table:
     in_postgres: Mapping[str, str] = field(default_factory=dict)
     options: str = ""
     in_bank: str = ""
+    histories: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
 
     @property
     def sql_name(self) -> str:
@@ -116,6 +120,8 @@ class Project:
         self._write_models("base/_bank__base_models.yml", [self._base_yaml(table) for table in tables])
         described = [model for model in self._models("_bank__models.yml") if model["name"] in MODELS_OF_ALL]
         self._write_models("_bank__models.yml", described + [self._staging_yaml(table) for table in tables])
+        histories = [self._history_yaml(table, name) for table in tables for name in table.histories]
+        self._write_models("history/_bank__history_models.yml", histories)
         for table in tables:
             self._write_sql(table)
         self._name_bases(tables)
@@ -149,7 +155,7 @@ class Project:
     def _metadata(self, file: str, model_begins: str) -> list[dict[str, Any]]:
         """The columns that every such model has, copied from the first."""
         model = next(model for model in self._models(file) if model["name"].startswith(model_begins))
-        return [column for column in model["columns"] if column["name"].startswith("_")]
+        return [column for column in model["columns"] if column["name"].startswith("_") or column["name"] in VERSIONS]
 
     def _base_yaml(self, table: Table) -> dict[str, Any]:
         columns = []
@@ -178,6 +184,17 @@ class Project:
             "data_tests": [{"primary_key": {"arguments": {"columns": table.keys}}}],
         }
 
+    def _history_yaml(self, table: Table, name: str) -> dict[str, Any]:
+        yaml = self._staging_yaml(table)
+        return {
+            **yaml,
+            "name": name,
+            "description": f"Every version of the rows of {table.name}.",
+            "columns": [column for column in yaml["columns"] if not column["name"].startswith("_")]
+            + self._metadata("history/_bank__history_models.yml", ""),
+            "data_tests": [{"primary_key": {"arguments": {"columns": [*table.keys, "version_number"]}}}],
+        }
+
     def _write_models(self, file: str, models: list[dict[str, Any]]) -> None:
         (self.bank / file).parent.mkdir(parents=True, exist_ok=True)
         (self.bank / file).write_text(yaml.safe_dump({"models": models}, sort_keys=False))
@@ -192,6 +209,12 @@ class Project:
         (self.bank / f"{table.staging}.sql").write_text(
             f"{{{{ config(unique_key={key}) }}}}\n\n{{{{ current_state(ref('{table.base}'), key={key}) }}}}\n"
         )
+        for name, tracked in table.histories.items():
+            words = f"key={key}" if tracked is None else f"key={key}, tracked={list(tracked)}"
+            (self.bank / "history" / f"{name}.sql").write_text(
+                f"{{{{ config(unique_key={[*table.keys, 'version_number']}) }}}}\n\n"
+                f"{{{{ history(ref('{table.base}'), {words}) }}}}\n"
+            )
 
     def _name_bases(self, tables: Sequence[Table]) -> None:
         """What asks all base models names the bank's, which aren't here: these are named instead."""
@@ -365,9 +388,21 @@ class Lane:
         """The same as Postgres has them."""
         return self.sql(self.tables[table].query)
 
+    def current_versions(self, table: str, history: str) -> Rows:
+        """The same of a history of the table."""
+        return self.stack.rows(
+            f"select {', '.join(self.tables[table].columns)} from {self.silver}.{history}"
+            " where is_current and not is_deleted"
+        )
+
     def differences(self) -> str:
         """Where Silver is not what Postgres holds; empty when it is."""
-        found = {table: difference(self.postgres_rows(table), self.silver_rows(table)) for table in self.tables}
+        found = {}
+        for name, table in self.tables.items():
+            wanted = self.postgres_rows(name)
+            found[name] = difference(wanted, self.silver_rows(name))
+            for history in table.histories:
+                found[history] = difference(wanted, self.current_versions(name, history))
         return "\n".join(f"{table}: {text}" for table, text in found.items() if text)
 
     def close(self) -> None:

@@ -16,10 +16,11 @@ from typing import Any
 from deliveries import LANDINGS, Place, of_many_rows, of_one_row
 from histories import SPAN
 from pyspark.sql import functions as F
-from trial import LETTERS, Trial, as_text, selected
+from trial import LETTERS, Trial, add_version, as_text, differing_versions, selected, versions_in
 from truth import Rows
 
-DELIVERED = dataclasses.replace(LETTERS, name="delivered")
+HISTORY = "delivered_history"
+DELIVERED = dataclasses.replace(LETTERS, name="delivered", histories={HISTORY: None})
 
 # A row as it must be: its values, or None for one that is deleted.
 State = Mapping[str, Any] | None
@@ -33,11 +34,13 @@ class Variant:
         changes: rows of the base model, in the order in which they happened.
         places: where each stands.
         wanted: by key.
+        versions: of each key's row, in order.
     """
 
     changes: Sequence[Mapping[str, Any]]
     places: Sequence[Place]
     wanted: Mapping[int, State]
+    versions: Mapping[int, Sequence[State]]
 
     def __str__(self) -> str:
         told = [(place, self.changes[place.change]) for place in sorted(self.places, key=lambda place: place.change)]
@@ -87,6 +90,16 @@ class Redelivery:
         """A state, unless the table was emptied after it."""
         return None if any(reset["_cdc_lsn"] > change["_cdc_lsn"] for reset in self.emptied) else state
 
+    def versions(self, states: Sequence[tuple[Mapping[str, Any], State]]) -> Sequence[State]:
+        """The versions that a row's changes make, with the emptyings among them."""
+        told = [(change["_cdc_lsn"], change["_cdc_op"], state) for change, state in states]
+        told += [(row["_cdc_lsn"], "t", None) for row in self.emptied]
+        found: list[State] = []
+        for _, op, state in sorted(told, key=lambda one: one[0]):
+            if op != "t" or found:
+                add_version(found, "d" if op == "t" else op, None if state is None else values_of(state))
+        return found
+
     def of_rows(self, shapes: int) -> Iterator[Variant]:
         """Every delivery of some stretches of rows' histories, each of another shape."""
         stretches = {}
@@ -101,8 +114,9 @@ class Redelivery:
         for shape in self.some_of(stretches, shapes):
             changes = [change for change, _ in stretches[shape]]
             wanted = {changes[-1]["id"]: self.after_all(*stretches[shape][-1])}
+            versions = {changes[-1]["id"]: self.versions(stretches[shape])}
             for places in of_one_row(len(changes), self.batches, self.rng):
-                yield Variant(changes, places, wanted)
+                yield Variant(changes, places, wanted, versions)
 
     def some_of(self, stretches: Mapping[str, Any], count: int) -> list[str]:
         """Shapes of which most end in a row."""
@@ -124,9 +138,10 @@ class Redelivery:
             keys = [key for key in states if key // SPAN == number]
             changes = [change for change in self.base if change["id"] in keys]
             wanted = {key: self.after_all(*states[key][-1]) for key in keys}
+            versions = {key: self.versions(states[key]) for key in keys}
             for _ in range(samples):
                 places = of_many_rows([change["id"] for change in changes], self.batches, self.rng)
-                yield Variant(changes, places, wanted)
+                yield Variant(changes, places, wanted, versions)
 
     def run(self) -> dict[int, str]:
         """Deliver all variants, a run of dbt for each batch: what is wrong, by the variant's number."""
@@ -145,7 +160,7 @@ class Redelivery:
                 if landing // LANDINGS == batch
             ]
             self.deliver(rows)
-            self.lane.build("run", "--select", DELIVERED.staging)
+            self.lane.build("run", "--select", DELIVERED.staging, HISTORY)
         return self.wrong()
 
     def deliver(self, rows: Sequence[tuple[str, int, int, int, int]]) -> None:
@@ -186,7 +201,31 @@ class Redelivery:
                 if text := different(got, wanted):
                     found[number].append(f"key {key}: {text}")
         assert not rows, "keys that were never given"
+        for (key,), text in self.wrong_versions().items():
+            found[key // SPAN].append(text)
         return {number: "\n".join([*texts, str(self.variants[number - 1])]) for number, texts in found.items()}
+
+    def wrong_versions(self) -> dict[tuple[Any, ...], str]:
+        """The keys whose versions aren't those that there were."""
+        columns = "id, title, body, cast(attachment as string) as attachment, pages, version_number, is_current"
+        history = self.lane.stack.rows(
+            f"select {columns}, valid_from, valid_to, is_deleted, _cdc_unavailable "
+            f"from {self.lane.silver}.{HISTORY} order by version_number"
+        )
+        wanted = {
+            (key % SPAN + number * SPAN,): list(versions)
+            for number, variant in enumerate(self.variants, start=1)
+            for key, versions in variant.versions.items()
+        }
+        got = {
+            key: [state and {name: value for name, value in state.items() if name != "id"} for state in versions]
+            for key, versions in versions_in(DELIVERED, history).items()
+        }
+        return differing_versions(wanted, got)
+
+
+def values_of(row: Mapping[str, Any]) -> dict[str, str]:
+    return {name: as_text(row[name]) for name in LETTERS.columns if name != "id"}
 
 
 def shape_of(change: Mapping[str, Any]) -> str:

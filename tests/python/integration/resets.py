@@ -17,6 +17,7 @@ from typing import Any
 from confluent_kafka.admin import AdminClient, NewPartitions
 from lanes import Lane, Table, drop_slot, lane
 from pipeline import Stack, wait_for
+from truth import Rows
 
 ACCOUNTS = Table(
     name="accounts",
@@ -24,12 +25,14 @@ ACCOUNTS = Table(
     columns={"account_id": "int", "owner": "string", "balance": "decimal(12, 2)", "changed_at": "timestamp"},
     definition="account_id int primary key, owner text, balance numeric(12, 2), changed_at timestamptz default now()",
     replica_identity="full",
+    histories={"accounts_history": None},
 )
 NOTES = Table(
     name="notes",
     key="note_id",
     columns={"note_id": "bigint", "title": "string", "body": "string"},
     definition="note_id bigint primary key, title text, body text",
+    histories={"notes_history": None},
 )
 
 
@@ -53,6 +56,8 @@ class Story:
     close: Callable[[], None] = lambda: None
     differences: dict[str, str] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    # Of each history, by chapter.
+    versions: dict[str, dict[str, Rows]] = field(default_factory=dict)
 
     @cached_property
     def admin(self) -> AdminClient:
@@ -113,6 +118,14 @@ class Story:
                 f"select {table.key} as key, is_deleted, _cdc_op from {self.lane.silver}.{table.staging}"
             )
             for table in (ACCOUNTS, NOTES)
+        }
+        self.versions[name] = {
+            history: self.lane.stack.rows(
+                f"select * except (_ingested_at, _run_number, _loaded_at) from {self.lane.silver}.{history}"
+                f" order by {table.key}, version_number"
+            )
+            for table in (ACCOUNTS, NOTES)
+            for history in table.histories
         }
 
     def forget(self) -> None:

@@ -371,3 +371,12 @@ def test_a_table_is_not_built_anew_of_less_than_it_was_made_of(added: Added, cha
     assert "bronze.cards no longer holds all messages that it was made of" in said.replace("\n", " ")
     assert "dbt build --full-refresh --select base_bank__card_changes+" in said
     assert added.stack.value(rows) == before
+
+
+def test_its_first_run_is_counted(added: Added) -> None:
+    """Also where the view of all runs was written before the table of the base model was created."""
+    added.stack.spark.sql("drop table silver.base_bank__card_changes")
+    added.dbt("run", "--select", "pipeline_runs", "base_bank__card_changes+")
+    messages = added.stack.value("select count(*) from bronze.cards where value is not null")
+    query = "select coalesce(sum(change_count), 0) from gold.pipeline_runs where bronze_table = 'cards'"
+    assert 0 < added.stack.value(query) <= messages

@@ -48,11 +48,13 @@ TABLES = [
         definition="part_id int, sold_on date, note text, primary key (part_id, sold_on)",
         options="partition by range (sold_on)",
         replica_identity="full",
+        histories={"parts_history": None},
     ),
     Table(
         "computed",
         key="id",
-        columns={"id": "int", "net": "int", "gross": "int", "label": "string"},
+        columns={"id": "int", "net": "int", "gross": "int", "valid_to": "string"},
+        fields={"valid_to": "label"},
         definition=(
             "id int primary key, net int, gross int generated always as (net + net / 5) stored,"
             ' "Shown, as: text" text generated always as (net::text) virtual,'
@@ -68,6 +70,7 @@ TABLES = [
         definition=definition(
             {name: "int" if name == "Order No." else "text" for name in ODD_COLUMNS.values()}, "Order No."
         ),
+        histories={"odd_history": ["holder", "share", "ticked"]},
     ),
     Table(
         "n" * 59 + "__",
@@ -92,6 +95,7 @@ class Story:
     spoiled: list[str]
     uncaptured: dict[str, Counter[str]]
     altered: list[str]
+    refused: str
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +163,10 @@ def tell(one: Lane) -> Story:
     """)
     one.wait_until_captured()
     uncaptured = reconciled(one, project)
+    history = "{{ history(ref('base_bank__computed_changes'), key='id') }}"
+    (one.project.bank / "history" / "computed_history.sql").write_text(history)
+    refused = one.dbt("run", "--select", "computed_history")
+    assert refused.returncode == 1
     one.sql(f"alter table {odd} replica identity nothing")
     return Story(
         findings=findings,
@@ -168,6 +176,7 @@ def tell(one: Lane) -> Story:
         spoiled=[row["reason"] for row in spoiled],
         uncaptured=uncaptured,
         altered=one.findings(),
+        refused=refused.stdout,
     )
 
 
@@ -224,3 +233,8 @@ def test_an_identity_that_was_altered_is_found(story: Story) -> None:
     (found,) = story.altered
     assert "replica identity that does not hold its primary key" in found
     assert found.endswith("replica identity full")
+
+
+def test_a_name_of_a_historys_own_is_refused_with_what_to_write(story: Story) -> None:
+    assert "computed_history: valid_to is a name of a history's own" in story.refused
+    assert "{name: bank_valid_to, config: {meta: {field: label}}}" in story.refused

@@ -22,8 +22,10 @@ READINGS = Table(
     key="id",
     columns={"id": "int", "title": "string", "body": "string"},
     definition="id int primary key, title text, body text",
+    histories={"readings_history": None},
 )
-MODELS = ("--select", READINGS.base, READINGS.staging)
+HISTORY = "readings_history"
+MODELS = ("--select", READINGS.base, READINGS.staging, HISTORY)
 HOUR = timedelta(hours=1)
 
 # dbt in one process with one manifest, which it parses once. It waits for a line before each run,
@@ -118,13 +120,13 @@ def a_part_of_the_models(story: Story) -> None:
     story.change()
     story.run("--select", READINGS.base)
     story.change()
-    story.run("--select", READINGS.staging)
+    story.run("--select", READINGS.staging, HISTORY)
     story.run()
     story.look("one model after the other")
 
 
 def full_refreshes(story: Story) -> None:
-    for model in (READINGS.base, READINGS.staging):
+    for model in (READINGS.base, READINGS.staging, HISTORY):
         story.change()
         story.run("--full-refresh", "--select", model)
         story.change()
@@ -135,7 +137,7 @@ def full_refreshes(story: Story) -> None:
 def restored_tables(story: Story) -> None:
     story.change()
     story.run()
-    for model in (READINGS.staging, READINGS.base):
+    for model in (READINGS.staging, HISTORY, READINGS.base):
         story.restore(model)
         story.run()
         story.look(f"of {model}")
@@ -186,8 +188,8 @@ CHAPTERS: dict[Callable[[Story], None], int] = {
     ingestions_clock: 3,
     a_run_that_fails: 1,
     a_part_of_the_models: 1,
-    full_refreshes: 2,
-    restored_tables: 2,
+    full_refreshes: 3,
+    restored_tables: 3,
     a_hundred_runs: 10,
     another_topic_prefix: 1,
 }

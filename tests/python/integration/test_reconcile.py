@@ -126,11 +126,12 @@ def breakages(stack: Stack) -> list[Breakage]:
             "missing",
         ),
         Breakage(
-            "silver.stg_bank__customers",
-            f"update silver.stg_bank__customers set email = '' where customer_id = {customer}",
+            "silver.customers_history",
+            f"update silver.customers_history set email = '' where customer_id = {customer} and is_current",
             str(customer),
             "different",
             "email",
+            said_of="silver.stg_bank__customers",
         ),
         Breakage(
             totals,

@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 from resets import ACCOUNTS, NOTES, Story
+from truth import difference
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,15 @@ def test_only_a_whole_snapshot_ends_rows_that_it_did_not_find(story: Story) -> N
 def test_the_chapters_were_what_they_are_meant_to_be(story: Story) -> None:
     assert story.notes["partitions"] == 4
     assert story.notes["offsets"] == 0
+
+
+@pytest.mark.parametrize("history", [name for table in (ACCOUNTS, NOTES) for name in table.histories])
+def test_a_history_that_grew_run_by_run_is_what_one_run_makes(story: Story, history: str) -> None:
+    """Also its metadata: a later run goes on from these."""
+    grown, made = (story.versions[chapter][history] for chapter in CHAPTERS[-2:])
+    assert difference(made, grown) == ""
+    assert any(row["version_number"] > 3 for row in made)
+    assert any(row["is_deleted"] and not row["is_current"] for row in made)
 
 
 def test_no_change_is_there_twice(story: Story) -> None:

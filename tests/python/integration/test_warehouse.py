@@ -108,13 +108,3 @@ def test_what_unity_catalog_keeps_is_kept_and_ends_with_the_table(connection: Co
     assert query(connection, grants) == query(connection, keys) == []
     query(connection, "drop table main.of_the_warehouse.kept")
     assert query(connection, tags) == []
-
-
-def test_a_foreign_key_leads_to_a_primary_key(connection: Connection) -> None:
-    query(connection, "create table main.of_the_warehouse.parent (id int not null)")
-    with pytest.raises(Error, match="has no primary key"):
-        query(
-            connection,
-            "create table main.of_the_warehouse.child (id int not null, constraint fk foreign key (id)"
-            " references main.of_the_warehouse.parent (id))",
-        )

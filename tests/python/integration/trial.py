@@ -24,6 +24,7 @@ LETTERS = Table(
     key="id",
     columns={"id": "bigint", "title": "string", "body": "string", "attachment": "binary", "pages": "int"},
     definition=DEFINITIONS["letters"],
+    histories={"letters_history": None},
 )
 PAYMENTS = Table(
     "payments",
@@ -39,6 +40,7 @@ PAYMENTS = Table(
     },
     definition=DEFINITIONS["payments"],
     replica_identity="full",
+    histories={"payments_history": None},
 )
 # Large values are compared by their digest, which Postgres and Spark write alike.
 LARGE = {"body", "attachment"}
@@ -180,7 +182,7 @@ class Trial:
             self.lane.wait_until_captured()
         self.land(one.batches, all_over=one.loses_checkpoints)
         with self.timed("dbt"):
-            self.lane.build("run", "--select", *(f"+{table.staging}" for table in [*self.tables, *MOVED]))
+            self.lane.build("run", "--select", *(f"{table.base}+" for table in [*self.tables, *MOVED]))
         self.figures.runs += 1
         with self.timed("comparison"):
             self.differences = [found for table in self.tables for found in self.compare(table)]
@@ -309,9 +311,20 @@ class Trial:
                 f"from {self.lane.silver}.{table.base} order by _cdc_topic_life, _cdc_offset"
             ),
         )
+        (history,) = table.histories
+        versions = differing_versions(
+            versions_of(table, audit),
+            versions_in(
+                table,
+                self.lane.stack.rows(
+                    f"select {selected(table)}, version_number, is_current, valid_from, valid_to, is_deleted,"
+                    f" _cdc_unavailable from {self.lane.silver}.{history} order by version_number"
+                ),
+            ),
+        )
         return [
             Difference(number_of(key), table.name, f"{table.name} {key}: {text}")
-            for key, text in [*rows.items(), *changes.items()]
+            for key, text in [*rows.items(), *changes.items(), *versions.items()]
         ]
 
     def report(self, most: int = 3) -> str:
@@ -408,6 +421,72 @@ def differing_changes(table: Table, audit: Rows, base: Rows) -> dict[Key, str]:
             if wrong := wrong_values(table, change, row):
                 found[key] = f"{row['_cdc_op']} of transaction {row['_cdc_tx_id']} tells {wrong}"
     return found
+
+
+# What a row holds, as text by column; None where it is deleted.
+State = Mapping[str, str] | None
+
+
+def state_of(table: Table, row: Mapping[str, Any]) -> State:
+    return {name: as_text(row[name]) for name in table.columns}
+
+
+def versions_of(table: Table, audit: Rows) -> dict[Key, list[State]]:
+    """What versions the changes of each row make.
+
+    Args:
+        table: of the changes.
+        audit: as the triggers saw them, in order, with `op`: `t` for what emptied the table.
+    """
+    found: dict[Key, list[State]] = defaultdict(list)
+    for row in audit:
+        if row["op"] == "t":
+            for versions in found.values():
+                add_version(versions, "d", None)
+        else:
+            add_version(found[key_of(table, row)], row["op"], None if row["op"] == "d" else state_of(table, row))
+    return found
+
+
+def add_version(versions: list[State], op: str, state: State) -> None:
+    """Add the version that a change begins.
+
+    Deleting a deleted row begins none, nor does reading a row that is as it was.
+    """
+    if not versions or op not in "dr" or state != versions[-1]:
+        versions.append(state)
+
+
+def versions_in(table: Table, rows: Rows) -> dict[Key, list[State]]:
+    """The same as a history has them. They must be numbered, and follow each other in time.
+
+    Args:
+        table: of the history.
+        rows: of the history, by version number.
+    """
+    found: dict[Key, Rows] = defaultdict(list)
+    for row in rows:
+        found[key_of(table, row)].append(row)
+    for key, versions in found.items():
+        assert [row["version_number"] for row in versions] == list(range(1, len(versions) + 1)), (table.name, key)
+        assert [row["is_current"] for row in versions] == [False] * (len(versions) - 1) + [True], (table.name, key)
+        begin, end = ([row[name] for row in versions] for name in ("valid_from", "valid_to"))
+        assert [*begin[1:], None] == end, (table.name, key)
+        assert begin == sorted(begin), (table.name, key)
+        assert not any(row["_cdc_unavailable"] for row in versions if not row["is_deleted"]), (table.name, key)
+    return {
+        key: [None if row["is_deleted"] else state_of(table, row) for row in versions]
+        for key, versions in found.items()
+    }
+
+
+def differing_versions(wanted: Mapping[Key, list[State]], got: Mapping[Key, list[State]]) -> dict[Key, str]:
+    """The keys whose versions aren't those that there were."""
+    return {
+        key: f"its versions are\n  {got.get(key)} and not\n  {wanted.get(key)}"
+        for key in wanted.keys() | got.keys()
+        if wanted.get(key) != got.get(key)
+    }
 
 
 def with_rows_left(table: Table, audit: Rows) -> Rows:
