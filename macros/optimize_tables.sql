@@ -16,6 +16,20 @@
     {%- endfor -%}
 {%- endmacro %}
 
+{#- Every so many runs that write, put small files together, as each of them adds one or more to a table: the next runs would read ever more. On
+    Databricks predictive optimization does it. OPTIMIZE leaves large files alone, and unlike `make optimize` this doesn't order rows by key. -#}
+{% macro compact_when_due() -%}
+    {%- set wrote = this_run().models.values() | selectattr('has_run', 'defined') | list -%}
+    {%- if target.type != 'databricks' and wrote and this_run().number % var('runs_between_compactions') == 0 -%}
+        {%- for node in (graph.sources.values() | list) + (graph.nodes.values() | list) if node.resource_type == 'source' or has_run_numbers(node) -%}
+            {%- set relation = load_relation(relation_of(node)) -%}
+            {%- if relation is not none -%}
+                {%- do run_query('optimize ' ~ relation) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endmacro %}
+
 {#- With deletion vectors a merge rewrites no files, but each scan costs another Spark job. That pays on a table of more than 50 MB. -#}
 {% macro use_deletion_vectors_where_they_pay(relation) -%}
     {%- set table = run_query('describe detail ' ~ relation).rows[0] -%}

@@ -102,7 +102,7 @@ def _entity(staging: Any, models: dict[str, Any], sources: dict[str, Any]) -> En
     # A view of a history has its key, and is made of what that is made of.
     table = read[0] if staging.config.materialized == "view" and len(read) == 1 else staging
     bases = [models[name] for name in table.depends_on.nodes if name in models]
-    bases = [base for base in bases if base.name.startswith("base_")]
+    bases = [base for base in bases if "decode_changes(" in base.raw_code]
     tables = [sources[name] for base in bases for name in base.depends_on.nodes if name in sources]
     key = table.config.unique_key
     if len(bases) != 1 or len(tables) != 1 or tables[0].source_name != "bronze" or not key:

@@ -8,13 +8,15 @@
         {{ no_changes(columns) }}
     {%- else -%}
         {%- set facts = facts_of_this_model() -%}
-        {%- set share_keys = may_share_keys(bronze, facts) -%}
+        {%- set was_looked_at = is_incremental() or facts.get('reads_all') -%}
+        {%- set share_keys = may_share_keys(bronze, facts, was_looked_at) -%}
+        {%- set is_plain = was_looked_at and facts.get('is_plain') -%}
         with
 
         landed as (
 
             select * from {{ bronze }}
-            {%- if is_incremental() %}
+            {%- if was_looked_at %}
             where
                 {{ after_offsets(facts.offsets) }}
                 -- Not what lands meanwhile: this batch was looked at.
@@ -25,7 +27,7 @@
 
         parsed as (
 
-            {{ parsed_messages('landed') }}
+            {{ parsed_messages('landed', is_plain) }}
 
         ),
 
@@ -33,7 +35,7 @@
 
             select
                 *,
-                {{ field_schemas() }} as _field_schemas,
+                {{ 'cast(null as map<string, struct<name: string, scale: string>>)' if is_plain else field_schemas() }} as _field_schemas,
                 map_keys(_message.after) as _fields
             from parsed
 

@@ -4,8 +4,8 @@
 
 {#- Whether one of the new messages deletes a key that the same transaction created. Otherwise no two rows shared a key. A unit test gives
     it by `overrides`, as its messages are in no table. -#}
-{% macro may_share_keys(bronze, facts) -%}
-    {%- if not execute or model.resource_type == 'unit_test' or (is_incremental() and not facts.deletes) -%}
+{% macro may_share_keys(bronze, facts, was_looked_at) -%}
+    {%- if not execute or model.resource_type == 'unit_test' or (was_looked_at and not facts.deletes) -%}
         {{ return(false) }}
     {%- endif -%}
     {%- set query -%}
@@ -19,7 +19,7 @@
             from {{ bronze }}
             where
                 value is not null
-                {%- if is_incremental() %}
+                {%- if was_looked_at %}
                 and {{ after_offsets(facts.offsets) }}
                 and {{ up_to_offsets(facts.landed) }}
                 {%- endif %}

@@ -1,6 +1,6 @@
 {#- A Bronze table's messages, tombstones left out, with Debezium's envelope taken apart: one row each, in columns that begin with `_`. A
-    message may bring its schema (JsonConverter's `schemas.enable`), and what it holds is then in `payload`. -#}
-{% macro parsed_messages(bronze) -%}
+    message may bring its schema (JsonConverter's `schemas.enable`), and what it holds is then in `payload`; none does if all are plain. -#}
+{% macro parsed_messages(bronze, is_plain=false) -%}
     {%- set envelope = {
         'op': 'string',
         'before': 'string',
@@ -12,18 +12,22 @@
     select
         *,
         if(_key_has_schema, from_json(_key_read['payload'], 'map<string, string>'), _key_read) as _message_key,
-        {{ payload_of('_value_read', envelope) }} as _message,
+        {{ payload_of('_value_read', envelope, is_plain) }} as _message,
         -- The same key is the same text, with its schema or without.
         if(_key_has_schema, get_json_object(_key_json, '$.payload'), _key_json) as _key_text
     from (
         select
             *,
+            {%- if is_plain %}
+            false as _key_has_schema,
+            {%- else %}
             -- A column of the key may be called `payload`, too.
             coalesce(size(_key_read) = 2 and startswith(_key_read['schema'], '{') and startswith(_key_read['payload'], '{'), false) as _key_has_schema,
+            {%- endif %}
             -- What from_json can't read to its end it calls malformed; without that column it would give the half it read.
             from_json(
                 _value_json,
-                '{{ json_schema(envelope) }}, schema string, malformed string',
+                '{{ json_schema(envelope, is_plain) }}, schema string, malformed string',
                 map('columnNameOfCorruptRecord', 'malformed', 'allowSingleQuotes', 'false')
             ) as _value_read
         from (
@@ -50,23 +54,24 @@
     {{ return('`' ~ (name | replace('`', '``')) ~ '`') }}
 {%- endmacro %}
 
-{#- A schema, as from_json reads it, of an object with these fields, or of one that holds them in `payload`. -#}
-{% macro json_schema(fields) -%}
+{#- A schema, as from_json reads it, of an object with these fields, or of one that holds them in `payload`, which none does if all are plain. -#}
+{% macro json_schema(fields, is_plain=false) -%}
     {%- set plain, nested = [], [] -%}
     {%- for name, data_type in fields.items() -%}
         {%- do plain.append(identifier(name) ~ ' ' ~ data_type) -%}
         {%- do nested.append(identifier(name) ~ ': ' ~ data_type) -%}
     {%- endfor -%}
-    {{ return(plain | join(', ') ~ ', payload struct<' ~ nested | join(', ') ~ '>') }}
+    {{ return(plain | join(', ') ~ ('' if is_plain else ', payload struct<' ~ nested | join(', ') ~ '>')) }}
 {%- endmacro %}
 
 {#- The fields that were read, from `payload` where the message has one. -#}
-{% macro payload_of(read, fields) -%}
+{% macro payload_of(read, fields, is_plain=false) -%}
     {%- set plain = [] -%}
     {%- for name in fields -%}
         {%- do plain.append(read ~ '.' ~ identifier(name)) -%}
     {%- endfor -%}
-    coalesce({{ read }}.payload, struct({{ plain | join(', ') }}))
+    {%- set fields_read = 'struct(' ~ plain | join(', ') ~ ')' -%}
+    {{ fields_read if is_plain else 'coalesce(' ~ read ~ '.payload, ' ~ fields_read ~ ')' }}
 {%- endmacro %}
 
 {#- Whether a parsed message tells of no change, and need not: a heartbeat, or a marker of where a transaction begins or ends. They

@@ -1,18 +1,20 @@
-{#- Adds to what is known of each base model what is new in its Bronze table: `landed`, the last offset of each life and partition, as in `offsets`;
-    `lowest_lsn`, the lowest LSN among the new messages; and `deletes`, whether one of them is a delete. One query over all Bronze tables. -#}
+{#- Adds to what is known of each base model what is new in its Bronze table, which is all of it for a model that is built again (`reads_all`): `landed`,
+    the last offset of each life and partition, as in `offsets`; `lowest_lsn`, the lowest LSN among the new messages; `deletes`, whether one of them
+    is a delete; and `is_plain`, whether all are without a schema. One query over all Bronze tables. -#}
 {% macro look_at_bronze(models) -%}
     {#- Nothing else of a message is read for it. #}
     {%- set fields = {'op': 'string', 'source': 'struct<lsn: bigint, sequence: string>'} -%}
     {%- set asked = [] -%}
     {%- for node in graph.nodes.values() if node.unique_id in models and is_base_model(node) -%}
         {%- set source = bronze_of(node) -%}
+        {%- set bronze = load_relation(relation_of(source)) if source else none -%}
         {%- set known = models[node.unique_id] -%}
-        {%- do known.update({'landed': {}, 'lowest_lsn': none, 'deletes': false}) -%}
-        {%- if source and known.is_as_declared -%}
-            {%- set bronze = load_relation(relation_of(source)) -%}
-            {%- if bronze is not none -%}
-                {%- do asked.append({'model': node.unique_id, 'bronze': bronze, 'offsets': known.offsets}) -%}
-            {%- endif -%}
+        {%- do known.update({'landed': {}, 'lowest_lsn': none, 'deletes': false, 'is_plain': true, 'reads_all': is_built_again(node, known)}) -%}
+        {%- if known.reads_all -%}
+            {%- do known.update({'offsets': {}}) -%}
+        {%- endif -%}
+        {%- if bronze is not none -%}
+            {%- do asked.append({'model': node.unique_id, 'bronze': bronze, 'offsets': known.offsets}) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- if asked -%}
@@ -23,11 +25,14 @@
                 kafka_partition,
                 max(kafka_offset) as kafka_offset,
                 min({{ change_lsn() }}) as lowest_lsn,
-                coalesce(max(_message.op = 'd'), false) as deletes
+                coalesce(max(_message.op = 'd'), false) as deletes,
+                min(is_plain) as is_plain
             from (
                 select
                     *,
-                    {{ payload_of('_value_read', fields) }} as _message
+                    {{ payload_of('_value_read', fields) }} as _message,
+                    -- What has the word in a value of its row is read as if it may have a schema.
+                    contains_payload is not true and _value_read.schema is null and _value_read.payload is null as is_plain
                 from (
                     {%- for one in asked %}
                     select
@@ -35,7 +40,8 @@
                         coalesce(topic_life, 1) as topic_life,
                         partition as kafka_partition,
                         offset as kafka_offset,
-                        from_json(cast(value as string), {{ quoted(json_schema(fields)) }}) as _value_read
+                        contains(cast(value as string), '"payload"') or contains(cast(key as string), '"payload"') as contains_payload,
+                        from_json(cast(value as string), {{ quoted(json_schema(fields) ~ ', schema string') }}) as _value_read
                     from {{ one.bronze }}
                     where
                         value is not null
@@ -52,9 +58,15 @@
             {%- if row['lowest_lsn'] is not none -%}
                 {%- do known.update({'lowest_lsn': [known.lowest_lsn, row['lowest_lsn'] | int] | reject('none') | min}) -%}
             {%- endif -%}
-            {%- do known.update({'deletes': known.deletes or row['deletes']}) -%}
+            {%- do known.update({'deletes': known.deletes or row['deletes'], 'is_plain': known.is_plain and row['is_plain']}) -%}
         {%- endfor -%}
     {%- endif -%}
+{%- endmacro %}
+
+{#- Whether this run builds a base model's table from all messages: there is none, or none as it is declared, or a full refresh was asked for. -#}
+{% macro is_built_again(node, known) -%}
+    {%- set asked_for = node.config.full_refresh if node.config.full_refresh is not none else flags.FULL_REFRESH -%}
+    {{ return(known.relation is none or not known.is_as_declared or asked_for is true) }}
 {%- endmacro %}
 
 {#- Condition on a Bronze table's messages: they came after some offsets, given for each life and partition of the topic that has one; all of any other

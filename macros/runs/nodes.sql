@@ -3,9 +3,9 @@
     {{ return(api.Relation.create(database=node.database, schema=node.schema, identifier=node.identifier or node.alias)) }}
 {%- endmacro %}
 
-{#- Whether a node of dbt's graph is a base model: it decodes one Bronze table. -#}
+{#- Whether a node of dbt's graph is a base model: it decodes one Bronze table. Told, as below, by the macro that its SQL is. -#}
 {% macro is_base_model(node) -%}
-    {{ return(node.resource_type == 'model' and node.name.startswith('base_')) }}
+    {{ return(node.resource_type == 'model' and modules.re.search('\\bdecode_changes\\(', node.raw_code) is not none) }}
 {%- endmacro %}
 
 {#- The source that a base model decodes; none where it has none. -#}

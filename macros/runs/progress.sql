@@ -7,10 +7,10 @@
     {%- set models, asked = {}, [] -%}
     {%- for node in graph.nodes.values() if has_run_numbers(node) -%}
         {%- set relation = load_relation(relation_of(node)) -%}
-        {%- if relation is not none -%}
+        {%- if relation is not none or is_base_model(node) -%}
             {%- set known = {
                 'relation': relation,
-                'is_as_declared': is_as_declared(node, relation),
+                'is_as_declared': relation is not none and is_as_declared(node, relation),
                 'read_up_to': 0,
                 'offsets': {},
                 'last_place': [0, 0],

@@ -36,6 +36,7 @@
     {%- if builds_models() -%}
         {%- do end_run() -%}
         {%- do renew_views_of_bases() -%}
+        {%- do compact_when_due() -%}
     {%- endif -%}
 {%- endmacro %}
 

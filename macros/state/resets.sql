@@ -7,13 +7,13 @@
 
         select
             {{ key_columns(keys) }},
-            any_value(reset) as reset,
-            max(struct(_cdc_place, is_deleted)) filter (where {{ is_older_than_reset() }}) as last_older,
-            bool_or(_cdc_op = 'r' and _cdc_lsn = reset._cdc_lsn and not is_deleted) as was_read
+            any_value(_cdc_resetting) as _cdc_resetting,
+            max(struct(_cdc_place, is_deleted)) filter (where {{ is_older_than_reset() }}) as _cdc_last_older,
+            bool_or(_cdc_op = 'r' and _cdc_lsn = _cdc_resetting._cdc_lsn and not is_deleted) as _cdc_was_read
         from placed
         cross join resets
-        lateral view posexplode(resets._cdc_resets) as reset_number, reset
-        group by {{ key_columns(keys) }}, reset_number
+        lateral view posexplode(resets._cdc_resets) as _cdc_reset_number, _cdc_resetting
+        group by {{ key_columns(keys) }}, _cdc_reset_number
 
     ),
 
@@ -22,13 +22,13 @@
 
         select
             {{ key_columns(keys) }},
-            last_older._cdc_place,
-            min_by(reset, reset._cdc_lsn) as reset
+            _cdc_last_older._cdc_place,
+            min_by(_cdc_resetting, _cdc_resetting._cdc_lsn) as _cdc_resetting
         from ended
         where
-            not last_older.is_deleted
-            and not was_read
-        group by {{ key_columns(keys) }}, last_older._cdc_place
+            not _cdc_last_older.is_deleted
+            and not _cdc_was_read
+        group by {{ key_columns(keys) }}, _cdc_last_older._cdc_place
 
     ),
 
@@ -47,7 +47,7 @@
             {%- endfor %}
             true as is_deleted,
             {%- for name in state_metadata() %}
-            reset.{{ name }},
+            _cdc_resetting.{{ name }},
             {%- endfor %}
             cast(null as array<string>) as _cdc_unavailable,
             {%- for column in kept %}
@@ -55,7 +55,7 @@
             {%- endfor %}
             false as _cdc_is_known,
             _cdc_place,
-            reset._cdc_lsn as _cdc_ended_at
+            _cdc_resetting._cdc_lsn as _cdc_ended_at
         from endings
 
     )
@@ -105,13 +105,13 @@
     )
 {%- endmacro %}
 
-{#- Condition on a change that a `reset` ended the row that it left. Places in the log say so, but for the first transaction that is streamed after a
-    snapshot: it may have written before the snapshot's place and committed after it. Such a change comes after the snapshot's rows on its
-    partition. -#}
+{#- Condition on a change that a reset, `_cdc_resetting`, ended the row that it left. Places in the log say so, but for the first transaction that is
+    streamed after a snapshot: it may have written before the snapshot's place and committed after it. Such a change comes after the
+    snapshot's rows on its partition. -#}
 {% macro is_older_than_reset() -%}
-    greatest(_cdc_lsn, _cdc_commit_lsn) < reset._cdc_lsn
+    greatest(_cdc_lsn, _cdc_commit_lsn) < _cdc_resetting._cdc_lsn
     and (
-        reset._cdc_reset = 'truncate'
-        or coalesce(struct(_cdc_topic_life, _cdc_offset) < reset.starts[_cdc_partition], true)
+        _cdc_resetting._cdc_reset = 'truncate'
+        or coalesce(struct(_cdc_topic_life, _cdc_offset) < _cdc_resetting.starts[_cdc_partition], true)
     )
 {%- endmacro %}

@@ -103,6 +103,9 @@ class Added:
             if "a new file" in place:
                 assert not file.exists()
                 file.write_text(block)
+            elif "instead of what is there" in place:
+                assert file.exists()
+                file.write_text(block)
             elif "at the end" in place:
                 file.write_text(file.read_text() + block)
             else:
@@ -256,7 +259,7 @@ def changed(added: Added) -> Changed:
         assert before in text
         text = text.replace(before, after)
     yaml.write_text(text)
-    page = PAGE.read_text().partition("## When the table changes")[2]
+    page = PAGE.read_text().partition("## When the table changes")[2].partition("## Keep its history")[0]
     for place, language, block in STEP.findall(page):
         added.follow(place, language, block)
     return Changed(drift, first_with_note, quarantined, told, added.stack.rows(QUARANTINED))
@@ -380,3 +383,16 @@ def test_its_first_run_is_counted(added: Added) -> None:
     messages = added.stack.value("select count(*) from bronze.cards where value is not null")
     query = "select coalesce(sum(change_count), 0) from gold.pipeline_runs where bronze_table = 'cards'"
     assert 0 < added.stack.value(query) <= messages
+
+
+def test_its_history_is_kept_by_two_files(added: Added) -> None:
+    before = added.stack.rows("select * except (_run_number, _loaded_at) from silver.stg_bank__cards order by card_id")
+    for place, language, block in STEP.findall(PAGE.read_text().partition("## Keep its history")[2]):
+        added.follow(place, language, block)
+    after = added.stack.rows("select * except (_run_number, _loaded_at) from silver.stg_bank__cards order by card_id")
+    assert after == before
+    versions = added.stack.value("select count(*) from silver.cards_history")
+    changes = added.stack.value("select count(*) from silver.base_bank__card_changes where _cdc_error is null")
+    assert len(after) < versions <= changes
+    reconciled = added.stack.run("reconcile", folder=added.folder)
+    assert re.search(r" silver.stg_bank__cards +public.cards ", reconciled.stdout), reconciled.stdout

@@ -28,24 +28,58 @@ HISTORY = "readings_history"
 MODELS = ("--select", READINGS.base, READINGS.staging, HISTORY)
 HOUR = timedelta(hours=1)
 
-# dbt in one process with one manifest, which it parses once. It waits for a line before each run,
-# and says on stderr how the run ended.
+# dbt in one process with one manifest, which it parses once. It waits for a line with the words of a run, and says on
+# stderr how the run ended.
 MANY_RUNS = """
 import sys
 from dbt.cli.main import dbtRunner
 parse, run = ([command, *sys.argv[1:]] for command in ("parse", "run"))
 manifest = dbtRunner().invoke(parse).result
 for line in sys.stdin:
-    result = dbtRunner(manifest=manifest).invoke([*run, "--quiet", "--select", *line.split()])
+    result = dbtRunner(manifest=manifest).invoke([*run, "--quiet", *line.split()])
     print("ended" if result.success else f"failed: {result.exception or result.result}", file=sys.stderr, flush=True)
 """
 
 
+@contextlib.contextmanager
+def many_runs(lane: Lane) -> Iterator[Callable[..., None]]:
+    """A process that runs dbt again and again: a function that runs it, and fails where dbt does."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", MANY_RUNS, *lane.of_project],
+        cwd=PROJECT,
+        env={**lane.stack.clean_environment(), **lane.stack.environment, **lane.environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    said = process.stderr
+
+    def run(*words: str) -> None:
+        print(*words, file=process.stdin, flush=True)
+        ended = said.readline().strip()
+        assert ended == "ended", ended
+
+    with process:
+        yield run
+        process.stdin.close()
+
+
 @dataclass
 class Story:
-    """The table's way from Postgres to Silver, and its differences after each step, by the step's name."""
+    """The table's way from Postgres to Silver, and its differences after each step, by the step's name.
+
+    Attributes:
+        lane: of the table.
+        many_runs: runs dbt in a process that is kept.
+        wrong: the differences.
+        number: of changes so far.
+    """
 
     lane: Lane
+    many_runs: Callable[..., None]
     wrong: dict[str, str] = field(default_factory=dict)
     number: int = 0
 
@@ -65,8 +99,8 @@ class Story:
             later = f"ingested_at + make_dt_interval(0, 0, 0, {landed_at.total_seconds()})"
             self.lane.stack.rows(f"update {bronze} set ingested_at = {later} where offset > {before}")
 
-    def run(self, *words: str, ahead: timedelta = timedelta()) -> None:
-        self.lane.build("run", *(words or MODELS), ahead=ahead)
+    def run(self, *words: str) -> None:
+        self.many_runs(*(words or MODELS))
 
     def look(self, step: str) -> None:
         self.wrong[step] = self.lane.differences()
@@ -94,7 +128,7 @@ def two_machines(story: Story) -> None:
     for name, ahead in {"ahead": HOUR, "behind": -HOUR, "right": timedelta()}.items():
         target.rename(story.lane.work / f"target before {name}")
         story.change()
-        story.run(ahead=ahead)
+        story.lane.build("run", *MODELS, ahead=ahead)
         story.look(f"on the machine whose clock is {name}")
 
 
@@ -159,28 +193,13 @@ def another_topic_prefix(story: Story) -> None:
 
 
 def a_hundred_runs(story: Story) -> None:
-    """One process parses once and runs dbt a hundred times. Ten of the runs find new messages."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", MANY_RUNS, *story.lane.of_project],
-        cwd=PROJECT,
-        env={**story.lane.stack.clean_environment(), **story.lane.stack.environment, **story.lane.environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stderr is not None
-    with process:
-        for number in range(100):
-            if number % 10 == 0:
-                story.change()
-            print(*MODELS[1:], file=process.stdin, flush=True)
-            said = process.stderr.readline().strip()
-            assert said == "ended", said
-            if number % 10 == 0:
-                story.look(f"run {number + 1}")
-        process.stdin.close()
+    """With one manifest. Five of the runs find new messages."""
+    for number in range(100):
+        if number % 20 == 0:
+            story.change()
+        story.run()
+        if number % 20 == 0:
+            story.look(f"run {number + 1}")
 
 
 CHAPTERS: dict[Callable[[Story], None], int] = {
@@ -190,7 +209,7 @@ CHAPTERS: dict[Callable[[Story], None], int] = {
     a_part_of_the_models: 1,
     full_refreshes: 3,
     restored_tables: 3,
-    a_hundred_runs: 10,
+    a_hundred_runs: 5,
     another_topic_prefix: 1,
 }
 
@@ -198,12 +217,12 @@ CHAPTERS: dict[Callable[[Story], None], int] = {
 @pytest.fixture(scope="module")
 def story(stack: Stack) -> Iterator[Story]:
     with lane(stack, "progress", [READINGS]) as one:
-        story = Story(one)
         one.sql("insert into readings select n, 'reading ' || n, 'body' from generate_series(1, 60) as n")
         one.capture()
         one.round()
         assert one.differences() == ""
-        yield story
+        with many_runs(one) as runs:
+            yield Story(one, runs)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.__name__)
@@ -212,3 +231,12 @@ def test_no_row_is_lost(story: Story, chapter: Callable[[Story], None]) -> None:
     chapter(story)
     assert len(story.wrong) == CHAPTERS[chapter]
     assert {step: wrong for step, wrong in story.wrong.items() if wrong} == {}
+
+
+def test_small_files_are_put_together(story: Story) -> None:
+    for model in (READINGS.base, READINGS.staging, HISTORY):
+        table = f"{story.lane.silver}.{model}"
+        commits = [row["operation"] for row in story.lane.stack.rows(f"describe history {table}")]
+        (detail,) = story.lane.stack.rows(f"describe detail {table}")
+        assert "OPTIMIZE" in commits
+        assert detail["numFiles"] < len(commits) / 2
