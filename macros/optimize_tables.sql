@@ -2,7 +2,7 @@
     finds its rows in few files. On Databricks predictive optimization does it by itself. -#}
 {% macro optimize_tables() -%}
     {%- for node in (graph.sources.values() | list) + (graph.nodes.values() | list) -%}
-        {%- set clustered_by = node.config.get('liquid_clustered_by') or (node.config.unique_key[0] if node.config.get('partition_by') else none) -%}
+        {%- set clustered_by = node.config.get('liquid_clustered_by') or (node.config.unique_key | first if node.config.get('partition_by') and node.config.unique_key is not string else none) -%}
         {%- if clustered_by or node.resource_type == 'source' -%}
             {%- set relation = load_relation(relation_of(node)) -%}
             {%- if relation is not none -%}

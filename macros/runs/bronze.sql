@@ -31,7 +31,7 @@
                 select
                     *,
                     {{ payload_of('_value_read', fields) }} as _message,
-                    -- What has the word in a value of its row is read as if it may have a schema.
+                    -- A message with `"payload"` anywhere in its text counts as having a schema.
                     contains_payload is not true and _value_read.schema is null and _value_read.payload is null as is_plain
                 from (
                     {%- for one in asked %}

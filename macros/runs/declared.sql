@@ -73,7 +73,7 @@
     {{ return(columns) }}
 {%- endmacro %}
 
-{#- A digest of the declaration and of the key, and of the one line of SQL that a base model and a history are. The order of columns is none of it. -#}
+{#- A digest of the declaration and of the key; for a base model or a history also of its one line of SQL. The order of columns does not matter. -#}
 {% macro fingerprint(node) -%}
     {%- set line = node.raw_code if is_base_model(node) or is_history(node) else '' -%}
     {%- set declared = [node.config.unique_key | string, line, '_run_number'] -%}

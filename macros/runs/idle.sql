@@ -6,7 +6,7 @@
         {{ return(leave_as_it_is()) }}
     {%- endif -%}
     {%- do facts_of_this_model().update({'has_run': true, 'is_made': not is_incremental()}) -%}
-    {%- if is_incremental() and is_plain() -%}
+    {%- if is_incremental() and fits_one_statement() -%}
         {{ return(write_in_one_statement(sql)) }}
     {%- endif -%}
     {{ return(dbt.materialization_incremental_spark()) }}

@@ -1,5 +1,5 @@
 {#- Whether one statement can write the increment: the model has no option that needs the adapter's own materialization. -#}
-{% macro is_plain() -%}
+{% macro fits_one_statement() -%}
     {%- set asked = ['predicates', 'incremental_predicates', 'merge_update_columns', 'merge_exclude_columns', 'sql_header'] -%}
     {%- for name in asked if config.get(name) -%}
         {{ return(false) }}
@@ -38,14 +38,46 @@
     {{ return({'relations': [this]}) }}
 {%- endmacro %}
 
-{#- Both adapters find the macros below before their own: their merge, with the ranges that all keys of the batch are in. -#}
+{#- Both adapters find the macros below before their own: their merge, with predicates on what may be matched. Where a late change has all versions of a
+    row computed again, the merge also deletes those that the row no longer has. -#}
 
 {% macro spark__get_merge_sql(target, source, unique_key, dest_columns, incremental_predicates) -%}
+    {%- if replaces_versions() -%}
+        {{ return(merge_that_replaces(target, source, unique_key)) }}
+    {%- endif -%}
     {{ dbt.spark__get_merge_sql(target, source, unique_key, dest_columns, with_key_ranges(incremental_predicates)) }}
 {%- endmacro %}
 
 {% macro databricks__get_merge_sql(target, source, unique_key, dest_columns, incremental_predicates) -%}
+    {%- if replaces_versions() -%}
+        {{ return(merge_that_replaces(target, source, unique_key)) }}
+    {%- endif -%}
     {{ dbt.databricks__get_merge_sql(target, source, unique_key, dest_columns, with_key_ranges(incremental_predicates)) }}
+{%- endmacro %}
+
+{#- Whether the model's query has all versions of the rows concerned, and the table may have more. -#}
+{% macro replaces_versions() -%}
+    {{ return(is_history(model) and facts_of_this_model().get('late') is true) }}
+{%- endmacro %}
+
+{#- A merge that also deletes the versions of the source's rows that the source doesn't have. It is one statement, so no reader sees a row twice. -#}
+{% macro merge_that_replaces(target, source, unique_key) -%}
+    {%- set keys = unique_key | reject('equalto', 'version_number') | list -%}
+    {%- set names = as_identifiers(adapter.get_columns_in_relation(target) | map(attribute='name') | list) | join(', ') -%}
+    merge into {{ target }} as DBT_INTERNAL_DEST
+    using (
+        select {{ names }}, false as _cdc_is_gone
+        from {{ source }}
+        union all
+        select {{ names }}, true as _cdc_is_gone
+        from {{ target }} as kept
+        left semi join {{ source }} as written on {{ same_key(keys, 'kept', 'written') }}
+        left anti join {{ source }} as again on {{ same_key(unique_key, 'kept', 'again') }}
+    ) as DBT_INTERNAL_SOURCE
+    on {{ same_key(unique_key, 'DBT_INTERNAL_DEST', 'DBT_INTERNAL_SOURCE') }}
+    when matched and DBT_INTERNAL_SOURCE._cdc_is_gone then delete
+    when matched then update set *
+    when not matched then insert *
 {%- endmacro %}
 
 {#- A merge's predicates, with the ranges that all keys of the batch are in, where they were found out, and for a history that only current versions

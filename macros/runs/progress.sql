@@ -1,6 +1,7 @@
 {#- What each incremental model's table holds, by unique id: a dict of `relation`, `is_as_declared`, and `read_up_to`, the number of the last run
     that wrote to it. Of a model of changes or states also `offsets`, the last offset of each life and partition of its topic that it has, as
-    {'1:0': 27}, the `last_place` among these, [life, offset], and the `partitions`. Of a base model `last_reset_lsn`, the place in the log of the
+    {'1:0': 27}, the `last_place` among these, [life, offset], and the `partitions`; of a model of states the
+    `last_lsn` too. Of a base model `last_reset_lsn`, the place in the log of the
     last change that emptied the table; of a model of states whether it `is_lacking` a large value. Of a history only the current versions
     are read, as each run that writes to a row writes its current version. One statement over all tables, whichever models the run was asked for. -#}
 {% macro read_progress() -%}
@@ -14,6 +15,7 @@
                 'read_up_to': 0,
                 'offsets': {},
                 'last_place': [0, 0],
+                'last_lsn': 0,
                 'last_reset_lsn': none,
                 'partitions': [],
                 'is_lacking': false,
@@ -33,6 +35,7 @@
                 max(run_number) as run_number,
                 max(kafka_offset) as kafka_offset,
                 max(reset_lsn) as reset_lsn,
+                max(lsn) as lsn,
                 max(is_lacking) as is_lacking
             from (
                 {%- for node in asked %}
@@ -46,6 +49,7 @@
                     _run_number as run_number,
                     {{ '_cdc_offset' if has_places else 'cast(null as bigint)' }} as kafka_offset,
                     {{ 'if(_cdc_reset is not null, _cdc_lsn, null)' if is_base else 'cast(null as bigint)' }} as reset_lsn,
+                    {{ 'greatest(_cdc_lsn, _cdc_commit_lsn)' if is_state else 'cast(null as bigint)' }} as lsn,
                     {{ '_cdc_unavailable is not null' if is_state else 'false' }} as is_lacking
                 from {{ models[node.unique_id].relation }}
                 {{- ' where is_current' if is_history(node) }}
@@ -60,6 +64,9 @@
             {%- if row['kafka_offset'] is not none -%}
                 {%- do known.offsets.update({row['topic_life'] ~ ':' ~ row['kafka_partition']: row['kafka_offset'] | int}) -%}
                 {%- do known.update({'last_place': [known.last_place, [row['topic_life'] | int, row['kafka_offset'] | int]] | max}) -%}
+            {%- endif -%}
+            {%- if row['lsn'] is not none -%}
+                {%- do known.update({'last_lsn': [known.last_lsn, row['lsn'] | int] | max}) -%}
             {%- endif -%}
             {%- if row['reset_lsn'] is not none -%}
                 {%- do known.update({'last_reset_lsn': [known.last_reset_lsn, row['reset_lsn'] | int] | reject('none') | max}) -%}

@@ -1,6 +1,6 @@
 {#- A row's versions (slowly changing dimension, type 2): one for each change, in the order of the log. A delete, and what empties the table, is a version
     with `is_deleted`. A change of nothing but columns that are not `tracked` changes the current version, and so does reading again a row
-    that is as it was. One row per version that is new or is another than before. -#}
+    that is as it was. One row per version that is new or changed. -#}
 {% macro history(changes, key, tracked=none) -%}
     {%- set columns = as_identifiers(declared_columns(of=changes.identifier)) -%}
     {%- set keys = as_identifiers([key] if key is string else key) -%}
@@ -71,7 +71,7 @@
     {%- for column in values if tracked is none or column.name in tracked -%}
         {%- set is_known = '' -%}
         {%- if is_toastable(column) -%}
-            {#- A large value that was unknown and is told now has not changed. #}
+            {#- If a large value was unknown and arrives now, that is not a change. #}
             {%- set is_known = ' and not coalesce(' ~ column.name ~ '.is_unknown or lag(' ~ column.name ~ '.is_unknown) ' ~ before ~ ', true)' -%}
         {%- endif -%}
         {%- do differences.append('(not ' ~ column.name ~ '.value <=> lag(' ~ column.name ~ '.value) ' ~ before ~ is_known ~ ')') -%}

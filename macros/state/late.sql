@@ -6,6 +6,9 @@
         {{ return(true) }}
     {%- elif not found.several_partitions and found.first_place > facts.last_place -%}
         {{ return(false) }}
+    {%- elif found.first_reset_lsn is not none and found.first_reset_lsn < facts.last_lsn -%}
+        {#- What emptied the table came after changes that are newer. It has no key to join by. #}
+        {{ return(true) }}
     {%- endif -%}
     {%- set query -%}
         select 1
@@ -15,6 +18,9 @@
             new_changes.{{ newer_than_this() }}
             and new_changes._cdc_error is null
             and {{ existing_is_concerned }}
+            {%- if is_history(model) %}
+            and existing.is_current
+            {%- endif %}
             and {{ is_late('new_changes', 'existing') }}
         limit 1
     {%- endset -%}
@@ -27,7 +33,8 @@
     case
         when {{ change }}._cdc_partition = {{ existing }}._cdc_partition
             then struct({{ change }}._cdc_topic_life, {{ change }}._cdc_offset) <= struct({{ existing }}._cdc_topic_life, {{ existing }}._cdc_offset)
-        else struct({{ change }}._cdc_commit_lsn, {{ change }}._cdc_lsn) < struct({{ existing }}._cdc_commit_lsn, {{ existing }}._cdc_lsn)
+        {#- Equal where a whole snapshot read a row, and ended it before, as the row's partition was behind. #}
+        else struct({{ change }}._cdc_commit_lsn, {{ change }}._cdc_lsn) <= struct({{ existing }}._cdc_commit_lsn, {{ existing }}._cdc_lsn)
     end
 {%- endmacro %}
 

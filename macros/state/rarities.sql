@@ -44,6 +44,7 @@
                 {%- endif %}
                 max(new_changes._cdc_op = 'c' and new_changes._cdc_unavailable is not null) as renames,
                 max(if(new_changes._cdc_reset is not null, new_changes._cdc_lsn, null)) as last_reset_lsn,
+                min(if(new_changes._cdc_reset is not null, new_changes._cdc_lsn, null)) as first_reset_lsn,
                 min(greatest(new_changes._cdc_lsn, new_changes._cdc_commit_lsn)) as lowest_lsn,
                 min(new_changes._cdc_partition) as first_partition,
                 max(new_changes._cdc_partition) as last_partition,
@@ -59,6 +60,7 @@
         select
             coalesce(max(renames), false) as renames,
             max(last_reset_lsn) as last_reset_lsn,
+            min(first_reset_lsn) as first_reset_lsn,
             min(lowest_lsn) as lowest_lsn,
             min(first_partition) as first_partition,
             max(last_partition) as last_partition,
@@ -73,6 +75,7 @@
     {%- set found = {
         'several_partitions': partitions | unique | list | length > 1,
         'first_place': [row['first_life'], row['first_offset']],
+        'first_reset_lsn': row['first_reset_lsn'] | int if row['first_reset_lsn'] is not none else none,
     } -%}
     {%- set ranges = row['ranges'].split(',') if row['ranges'] else ([no_key()] if numbered else []) -%}
     {%- set late = is_incremental() and row['first_offset'] is not none and has_late(changes, keys, found, in_ranges('existing.' ~ numbered, ranges)) -%}

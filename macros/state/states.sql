@@ -1,6 +1,6 @@
 {#- CTEs that end in `states`: what each row holds after each of its changes. They start from the row that the model's table has, or from the first
-    change where it has none. A row of `states` has its key, each other column as a struct of `value` and `is_unknown`, and `is_deleted`; it
-    has the place of its change, and whether it is the row that the table has (`_cdc_is_known`). `kept` are further columns of that row,
+    change where it has none. A row of `states` has its key, each other column as a struct of `value` and `is_unknown`, and `is_deleted`.
+    `_cdc_place` orders the changes; `_cdc_is_known` marks the row that the table has. `kept` are further columns of that row,
     a list of {name, data_type}. The rare cases are in the query only when the new changes need them. -#}
 {% macro states_after_changes(changes, columns, keys, rare, kept=[]) -%}
     {%- set values = columns | rejectattr('name', 'in', keys) | list -%}

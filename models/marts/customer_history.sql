@@ -13,6 +13,10 @@ versions as (
         valid_from,
         struct(full_name, email, is_deleted) as shown
     from {{ ref('customers_history') }}
+    -- Of versions that begin at the same time, the last.
+    where
+        valid_from < valid_to
+        or is_current
 
 ),
 
@@ -26,17 +30,6 @@ compared as (
 ),
 
 -- A change of what is not shown, such as the notes, makes no row.
-shown_versions as (
-
-    select
-        *,
-        lead(valid_from) over (partition by customer_id order by version_number) as valid_to
-    from compared
-    where not shown <=> shown_before
-
-),
-
--- Of the versions that one transaction made, the last.
 final as (
 
     select
@@ -45,11 +38,9 @@ final as (
         email,
         is_deleted,
         valid_from,
-        valid_to
-    from shown_versions
-    where
-        valid_from < valid_to
-        or valid_to is null
+        lead(valid_from) over (partition by customer_id order by version_number) as valid_to
+    from compared
+    where not shown <=> shown_before
 
 )
 

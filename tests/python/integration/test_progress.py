@@ -177,6 +177,18 @@ def restored_tables(story: Story) -> None:
         story.look(f"of {model}")
 
 
+def a_base_model_of_fewer_messages(story: Story) -> None:
+    """Bronze no longer has what the snapshot read of rows that changed since. A row then has fewer versions."""
+    story.change()
+    story.run()
+    story.lane.stack.spark.sql(f"delete from {story.lane.bronze}.readings where partition = 0 and offset < 5").collect()
+    before = story.lane.stack.value(f"select count(*) from {story.lane.silver}.{HISTORY}")
+    story.run("--full-refresh", "--select", READINGS.base)
+    story.run()
+    story.look("of fewer messages")
+    assert story.lane.stack.value(f"select count(*) from {story.lane.silver}.{HISTORY}") == before - 5
+
+
 def another_topic_prefix(story: Story) -> None:
     """The new topic's offsets begin at 0, below the old topic's offsets that were read."""
     renamed = replace(story.lane.stack, environment={**story.lane.stack.environment, "TOPIC_PREFIX": "renamed."})
@@ -210,6 +222,7 @@ CHAPTERS: dict[Callable[[Story], None], int] = {
     full_refreshes: 3,
     restored_tables: 3,
     a_hundred_runs: 5,
+    a_base_model_of_fewer_messages: 1,
     another_topic_prefix: 1,
 }
 
