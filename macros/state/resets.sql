@@ -107,14 +107,15 @@
 
 {#- Condition on a change that a reset, `_cdc_resetting`, ended the row that it left. Places in the log say so, but for the first transaction that is
     streamed after a snapshot: it may have written before the snapshot's place and committed after it. Such a change comes after the
-    snapshot's rows on its partition. Where the partition has none of these, it is told by its `sequence`, which names no commit before it. -#}
+    snapshot's rows on its partition. Where the partition has none of these, and the topic was not
+    made again since, the change is recognised by its `sequence`, which names no commit before it. -#}
 {% macro is_older_than_reset() -%}
     greatest(_cdc_lsn, _cdc_commit_lsn) < _cdc_resetting._cdc_lsn
     and (
         _cdc_resetting._cdc_reset = 'truncate'
         or coalesce(
             struct(_cdc_topic_life, _cdc_offset) < _cdc_resetting.starts[_cdc_partition],
-            _cdc_lsn <> _cdc_commit_lsn or _cdc_op = 'r'
+            _cdc_topic_life < _cdc_resetting._cdc_topic_life or _cdc_lsn <> _cdc_commit_lsn or _cdc_op = 'r'
         )
     )
 {%- endmacro %}
