@@ -27,7 +27,7 @@
         {{ return(true) }}
     {%- endif -%}
     {%- set facts = facts_of_this_model() -%}
-    {%- for unique_id in tables_behind(nodes_read()) -%}
+    {%- for unique_id in tables_behind(model.depends_on.nodes) -%}
         {%- if unique_id in graph.sources and 'landed' in facts -%}
             {%- if facts.landed -%}
                 {{ return(true) }}
@@ -42,19 +42,6 @@
         {%- endif -%}
     {%- endfor -%}
     {{ return(false) }}
-{%- endmacro %}
-
-{#- The nodes that the model's SQL reads: a list of unique ids. dbt also lists the table that a foreign key refers to, which the SQL may not read. -#}
-{% macro nodes_read() -%}
-    {%- set keys_lead_to = model.constraints | map(attribute='to') | list -%}
-    {%- set read = [] -%}
-    {%- for unique_id in model.depends_on.nodes -%}
-        {%- set node = graph.nodes.get(unique_id) -%}
-        {%- if not node or node.relation_name not in keys_lead_to or node.name in model.raw_code -%}
-            {%- do read.append(unique_id) -%}
-        {%- endif -%}
-    {%- endfor -%}
-    {{ return(read) }}
 {%- endmacro %}
 
 {#- The nodes that a list of nodes reads, through what has no table of its own: a list of unique ids. -#}

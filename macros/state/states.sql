@@ -1,5 +1,5 @@
-{#- CTEs that end in `states`: what each row holds after each of its changes. They start from the row that the model's table has, or from the first
-    change where it has none. A row of `states` has its key, each other column as a struct of `value` and `is_unknown`, and `is_deleted`.
+{#- CTEs that end in `states`: what each row holds after each of its changes. They start from the row that the model's table has; if it has none, from
+    the row's first change. A row of `states` has its key, each other column as a struct of `value` and `is_unknown`, and `is_deleted`.
     `_cdc_place` orders the changes; `_cdc_is_known` marks the row that the table has. `kept` are further columns of that row,
     a list of {name, data_type}. The rare cases are in the query only when the new changes need them. -#}
 {% macro states_after_changes(changes, columns, keys, rare, kept=[]) -%}
@@ -24,14 +24,14 @@
 
     {%- if rare.late %}
 
-    {{ retold_changes(keys, rare) }},
+    {{ changes_of_changed_rows(keys, rare) }},
     {%- endif %}
     {%- if rare.renames %}
 
-    {{ complete_changes(columns, keys, 'retold_changes' if rare.late else 'new_changes') }},
+    {{ complete_changes(columns, keys, 'changes_of_changed_rows' if rare.late else 'new_changes') }},
     {%- endif %}
 
-    told as (
+    known_and_new as (
 
         select
             {%- for column in columns %}
@@ -46,7 +46,7 @@
             cast(null as {{ column.data_type }}) as {{ column.name }},
             {%- endfor %}
             false as _cdc_is_known
-        from {{ 'complete_changes' if rare.renames else 'retold_changes' if rare.late else 'new_changes' }}
+        from {{ 'complete_changes' if rare.renames else 'changes_of_changed_rows' if rare.late else 'new_changes' }}
         where _cdc_op <> 't'
         {%- if is_incremental() and not rare.late %}
 
@@ -82,7 +82,7 @@
 
     placed as (
 
-        {{ with_places('told', keys) }}
+        {{ with_places('known_and_new', keys) }}
 
     ),
     {%- endif %}
@@ -114,7 +114,7 @@
             _cdc_ended_at,
             {%- endif %}
             _cdc_is_known
-        from {{ 'with_endings' if rare.resets else 'told' if rare.in_offset_order else 'placed' }}
+        from {{ 'with_endings' if rare.resets else 'known_and_new' if rare.in_offset_order else 'placed' }}
 
     )
 {%- endmacro %}
@@ -122,12 +122,12 @@
 {#- A column's value after a change, a struct of `value` and `is_unknown`. A delete has no value, and an update may leave out a large one: then it is
     the value before. NULL if no change had one. -#}
 {% macro value_after_change(column, keys, rare) -%}
-    {%- set is_told = '_cdc_is_known or not is_deleted' -%}
+    {%- set has_value = '_cdc_is_known or not is_deleted' -%}
     {%- if is_toastable(column) -%}
-        {%- set is_told = '_cdc_is_known or (not is_deleted and not (_cdc_op = \'u\' and ' ~ lacks(column) ~ '))' -%}
+        {%- set has_value = '_cdc_is_known or (not is_deleted and not (_cdc_op = \'u\' and ' ~ lacks(column) ~ '))' -%}
     {%- endif -%}
     last_value(
-        if({{ is_told }}, struct({{ column.name }} as value, {{ lacks(column) }} as is_unknown), null), true
+        if({{ has_value }}, struct({{ column.name }} as value, {{ lacks(column) }} as is_unknown), null), true
     ) {{ up_to_here(keys, rare) }}
 {%- endmacro %}
 

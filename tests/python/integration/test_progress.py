@@ -12,10 +12,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from lanes import Lane, Table, lane
 from pipeline import PROJECT, Stack
+from pyspark.sql import functions as F
+from truth import difference
 
 READINGS = Table(
     name="readings",
@@ -179,6 +182,7 @@ def restored_tables(story: Story) -> None:
 
 def a_base_model_of_fewer_messages(story: Story) -> None:
     """Bronze no longer has what the snapshot read of rows that changed since. A row then has fewer versions."""
+    story.lane.sql("update readings set title = title || '!' where id <= 5")
     story.change()
     story.run()
     story.lane.stack.spark.sql(f"delete from {story.lane.bronze}.readings where partition = 0 and offset < 5").collect()
@@ -252,3 +256,53 @@ def test_small_files_are_put_together(story: Story) -> None:
     (detail,) = story.lane.stack.rows(f"describe detail {table}")
     assert "OPTIMIZE" in commits
     assert detail["numFiles"] < commits.count("WRITE") / 2
+
+
+# Envelopes of another connector's log, behind all that there is. Each lands with the others of its number.
+LATE_RESETS = [
+    # A row is created twice, on partition 1; a truncate between them lands after both.
+    (1, 1, 0, {"op": "c", "id": 5001, "lsn": 100}),
+    (1, 1, 1, {"op": "c", "id": 5001, "lsn": 600}),
+    (2, 2, 0, {"op": "t", "id": None, "lsn": 500}),
+    # A whole snapshot reads two rows. Its last one, on partition 2, lands before the other, on partition 1.
+    (1, 1, 2, {"op": "c", "id": 5002, "lsn": 700}),
+    (3, 2, 1, {"op": "r", "id": 5003, "lsn": 900, "snapshot": "last"}),
+    (4, 1, 3, {"op": "r", "id": 5002, "lsn": 900, "snapshot": "true"}),
+]
+
+
+def test_a_reset_may_land_late(story: Story) -> None:
+    """Then the history is the same as one that a single run makes."""
+    bronze = f"{story.lane.bronze}.readings"
+    first = story.lane.stack.value(
+        f"select max(greatest(_cdc_lsn, _cdc_commit_lsn)) from {story.lane.silver}.{READINGS.base}"
+    )
+    for batch in range(1, 5):
+        for number, partition, offset, change in LATE_RESETS:
+            if number == batch:
+                land(story, bronze, partition, offset, {**change, "lsn": first + change["lsn"]})
+        story.run()
+    query = (
+        "select * except (_ingested_at, _run_number, _loaded_at) "
+        f"from {story.lane.silver}.{HISTORY} order by id, version_number"
+    )
+    grown = story.lane.stack.rows(query)
+    story.run("--full-refresh", "--select", READINGS.staging, HISTORY)
+    assert difference(story.lane.stack.rows(query), grown) == ""
+    ours = {key: [row["is_deleted"] for row in grown if row["id"] == key] for key in (5001, 5002, 5003)}
+    assert ours == {5001: [False, True, False, True], 5002: [False], 5003: [False]}
+
+
+def land(story: Story, bronze: str, partition: int, offset: int, change: dict[str, Any]) -> None:
+    """Append a message to Bronze, as if it had come on a partition and at an offset."""
+    source = {"lsn": change["lsn"], "txId": change["lsn"], "ts_ms": 0, "snapshot": change.get("snapshot")}
+    if "snapshot" not in change:
+        source["sequence"] = json.dumps([str(change["lsn"] - 1), str(change["lsn"])])
+    after = None if change["id"] is None else {"id": change["id"], "title": "", "body": ""}
+    key = None if after is None else json.dumps({"id": change["id"]})
+    value = json.dumps({"op": change["op"], "after": after, "source": source})
+    one = story.lane.stack.spark.table(bronze).limit(1)
+    message = {"key": key, "value": value, "partition": partition, "offset": offset, "topic_life": 9}
+    types = {field.name: field.dataType for field in one.schema}
+    columns = {name: F.lit(text).cast(types[name]) for name, text in message.items()}
+    one.withColumns(columns).write.format("delta").mode("append").saveAsTable(bronze)
