@@ -2,7 +2,7 @@
     finds its rows in few files. On Databricks predictive optimization does it by itself. -#}
 {% macro optimize_tables() -%}
     {%- for node in (graph.sources.values() | list) + (graph.nodes.values() | list) -%}
-        {%- set clustered_by = node.config.get('liquid_clustered_by') or (node.config.unique_key | first if node.config.get('partition_by') and node.config.unique_key is not string else none) -%}
+        {%- set clustered_by = node.config.get('liquid_clustered_by') or (node.config.unique_key[0] if is_history(node) else none) -%}
         {%- if clustered_by or node.resource_type == 'source' -%}
             {%- set relation = load_relation(relation_of(node)) -%}
             {%- if relation is not none -%}
@@ -16,8 +16,8 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{#- Every so many runs that write, put small files together, as each of them adds one or more to a table: the next runs would read ever more. On
-    Databricks predictive optimization does it. OPTIMIZE leaves large files alone, and unlike `make optimize` this doesn't order rows by key. -#}
+{#- Compact small files, once in `runs_between_compactions` runs that write. Each run adds one or more files to a table, and each scan opens all of them.
+    OPTIMIZE leaves large files as they are. Rows are not ordered by key, as `make optimize` does. On Databricks, predictive optimization does this. -#}
 {% macro compact_when_due() -%}
     {%- set wrote = this_run().models.values() | selectattr('has_run', 'defined') | list -%}
     {%- if target.type != 'databricks' and wrote and this_run().number % var('runs_between_compactions') == 0 -%}

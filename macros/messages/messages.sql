@@ -1,5 +1,5 @@
 {#- A Bronze table's messages, tombstones left out, with Debezium's envelope taken apart: one row each, in columns that begin with `_`. A
-    message may bring its schema (JsonConverter's `schemas.enable`), and what it holds is then in `payload`; none does if all are plain. -#}
+    message may bring its schema (JsonConverter's `schemas.enable`), and what it holds is then in `payload`. With `is_plain`, no message has one. -#}
 {% macro parsed_messages(bronze, is_plain=false) -%}
     {%- set envelope = {
         'op': 'string',
@@ -54,7 +54,7 @@
     {{ return('`' ~ (name | replace('`', '``')) ~ '`') }}
 {%- endmacro %}
 
-{#- A schema, as from_json reads it, of an object with these fields, or of one that holds them in `payload`, which none does if all are plain. -#}
+{#- A schema, as from_json reads it, of an object with these fields, or of one that holds them in `payload`. With `is_plain`, no message has a `payload`. -#}
 {% macro json_schema(fields, is_plain=false) -%}
     {%- set plain, nested = [], [] -%}
     {%- for name, data_type in fields.items() -%}

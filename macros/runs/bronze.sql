@@ -63,7 +63,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Whether this run builds a base model's table from all messages: there is none, or none as it is declared, or a full refresh was asked for. -#}
+{#- Whether this run builds a base model's table from all messages: there is no table, its declaration changed, or the run is a full refresh. -#}
 {% macro is_built_again(node, known) -%}
     {%- set asked_for = node.config.full_refresh if node.config.full_refresh is not none else flags.FULL_REFRESH -%}
     {{ return(known.relation is none or not known.is_as_declared or asked_for is true) }}

@@ -38,8 +38,8 @@
     {{ return({'relations': [this]}) }}
 {%- endmacro %}
 
-{#- Both adapters find the macros below before their own: their merge, with predicates on what may be matched. Where a late change has all versions of a
-    row computed again, the merge also deletes those that the row no longer has. -#}
+{#- Both adapters find the macros below before their own: their merge, with predicates on what may be matched. After a late change all versions of
+    a row are computed again, and the merge also deletes those that the row no longer has. -#}
 
 {% macro spark__get_merge_sql(target, source, unique_key, dest_columns, incremental_predicates) -%}
     {%- if replaces_versions() -%}
@@ -55,7 +55,7 @@
     {{ dbt.databricks__get_merge_sql(target, source, unique_key, dest_columns, with_key_ranges(incremental_predicates)) }}
 {%- endmacro %}
 
-{#- Whether the model's query has all versions of the rows concerned, and the table may have more. -#}
+{#- Whether the model's query returns all versions of the changed rows. The table may have more of them. -#}
 {% macro replaces_versions() -%}
     {{ return(is_history(model) and facts_of_this_model().get('late') is true) }}
 {%- endmacro %}

@@ -1,6 +1,6 @@
-{#- A row's versions (slowly changing dimension, type 2): one for each change, in the order of the log. A delete, and what empties the table, is a version
-    with `is_deleted`. A change of nothing but columns that are not `tracked` changes the current version, and so does reading again a row
-    that is as it was. One row per version that is new or changed. -#}
+{#- A row's versions (slowly changing dimension, type 2): one for each change, in the order of the log. A delete, a truncate and a whole snapshot end a row
+    with a version that has `is_deleted`. Two changes update the current version instead: a change of columns that are not `tracked`, and a
+    snapshot's reading of a row that has not changed. The query returns each version that is new or changed. -#}
 {% macro history(changes, key, tracked=none) -%}
     {%- set columns = as_identifiers(declared_columns(of=changes.identifier)) -%}
     {%- set keys = as_identifiers([key] if key is string else key) -%}
@@ -28,7 +28,7 @@
             * except (version_number, valid_from),
             coalesce(max(version_number) {{ up_to_here(keys, rare) }} - 1, 0)
             + cast(count_if(_cdc_begins_version) {{ up_to_here(keys, rare) }} as int) as version_number,
-            {#- Clocks step; versions follow each other all the same. #}
+            {#- The bank's clock may be set back. A version never begins before the one that it follows. #}
             max(if(_cdc_is_known, valid_from, if(_cdc_begins_version, _cdc_committed_at, null))) {{ up_to_here(keys, rare) }} as valid_from
         from compared
 
@@ -64,7 +64,7 @@
     select * from final
 {%- endmacro %}
 
-{#- Condition that a change begins a version; NULL for the first of a row. -#}
+{#- Condition on a change: it begins a version. NULL for a row's first change. -#}
 {% macro begins_version(values, keys, rare, tracked) -%}
     {%- set before = 'over (' ~ in_order(keys, rare) ~ ')' -%}
     {%- set differences = ["_cdc_op <> 'r'" if tracked is none else 'false'] -%}
@@ -92,7 +92,7 @@
     where is_current
 {%- endmacro %}
 
-{#- An error where the bank has a column by a name that a history adds. -#}
+{#- Raise an error if a column of the bank has a name that a history adds. -#}
 {% macro refuse_names_of_versions(columns) -%}
     {%- for column in columns if column.name | replace('`', '') | lower in ['version_number', 'valid_from', 'valid_to', 'is_current'] -%}
         {{ exceptions.raise_compiler_error(

@@ -1,7 +1,10 @@
-{#- Which rare cases the new changes have, a dict. Each makes the query slow to plan. `renames`: rows got a new primary key and kept large values.
-    `late`: a change is not newer than the row that the table has, or may have a value that a row lacks. `new_resets`: a change emptied the table.
-    `resets`: one may have emptied it after some of the changes. `in_offset_order`: the changes are all on one partition, and nothing emptied
-    the table. Without these, the query skips files by literals, `ranges` of keys. -#}
+{#- Which rare cases the new changes have, a dict. Each makes the query slow to plan.
+    - `renames`: rows got a new primary key and kept large values.
+    - `late`: a change is not newer than the row that the table has, or may have a value that a row lacks.
+    - `new_resets`: a change is a reset, a truncate or the end of a whole snapshot.
+    - `resets`: a reset may have ended some of the changed rows.
+    - `in_offset_order`: all changes are on one partition, and there are no resets, so that the offset alone orders them.
+    - `ranges`: in the common case, ranges of keys, by which the engine skips files. -#}
 {% macro rarities(changes, keys) -%}
     {%- if not execute or load_relation(changes) is none or (is_incremental() and not has_news()) -%}
         {{ return({'renames': false, 'late': false, 'new_resets': false, 'resets': false, 'in_offset_order': true, 'ranges': []}) }}

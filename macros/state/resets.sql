@@ -17,7 +17,7 @@
 
     ),
 
-    -- The first reset ends the row; it was gone when the next came.
+    -- Only the first of several resets ends a row.
     endings as (
 
         select
@@ -64,7 +64,7 @@
 {#- CTEs that end in `resets`: one row with an array of all that ever emptied the table, truncates and whole snapshots. There are few, and the engine
     skips the files of `all_changes` that hold none. -#}
 {% macro resets() -%}
-    -- From where on the rows that a whole snapshot read are on each partition.
+    -- For each whole snapshot and partition, the place of the first row that it read.
     snapshot_starts as (
 
         select

@@ -119,8 +119,8 @@
     )
 {%- endmacro %}
 
-{#- A column's value after a change, a struct of `value` and `is_unknown`. A delete has no value, and an update may leave out a large one: then it is
-    the value before. NULL if no change had one. -#}
+{#- A column's value after a change, a struct of `value` and `is_unknown`. A delete has no value, and an update may leave out a large one. Then the
+    value before is carried on. NULL if no change had one. -#}
 {% macro value_after_change(column, keys, rare) -%}
     {%- set has_value = '_cdc_is_known or not is_deleted' -%}
     {%- if is_toastable(column) -%}

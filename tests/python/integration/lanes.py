@@ -35,7 +35,7 @@ from source.connector import settings_of
 PARTS = ("dbt_project.yml", "profiles.yml", "selectors.yml", "models/_groups.yml", "macros", "tests/generic")
 # What speaks of every table there is, and is therefore taken over as well.
 MODELS_OF_ALL = ("quarantined_messages", "schema_drift")
-# What a history has beside a row's columns.
+# Columns that a history adds.
 VERSIONS = ("version_number", "is_current", "valid_from", "valid_to")
 TESTS_OF_ALL = ("every_bronze_message_is_accounted_for", "every_field_is_declared", "no_message_is_in_quarantine")
 
@@ -55,7 +55,7 @@ class Table:
         meta: what else the base model's YAML says in a column's `meta`.
         in_postgres: SQL on Postgres that gives what Silver must hold, for columns where that isn't the column itself.
         in_bank: its name in Postgres, where that isn't Bronze's.
-        histories: models of its history, by name, each with the columns that it tracks, or None for all.
+        histories: history models of the table, by name, each with the columns it tracks; None tracks all.
     """
 
     name: str

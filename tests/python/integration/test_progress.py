@@ -181,7 +181,7 @@ def restored_tables(story: Story) -> None:
 
 
 def a_base_model_of_fewer_messages(story: Story) -> None:
-    """Bronze no longer has what the snapshot read of rows that changed since. A row then has fewer versions."""
+    """Bronze lost the snapshot's messages of rows that have changed since. These rows then have fewer versions."""
     story.lane.sql("update readings set title = title || '!' where id <= 5")
     story.change()
     story.run()
@@ -258,7 +258,7 @@ def test_small_files_are_put_together(story: Story) -> None:
     assert detail["numFiles"] < commits.count("WRITE") / 2
 
 
-# Envelopes of another connector's log, behind all that there is. Each lands with the others of its number.
+# Messages for Bronze: batch, partition, offset, change. Their LSNs are added to the highest so far.
 LATE_RESETS = [
     # A row is created twice, on partition 1; a truncate between them lands after both.
     (1, 1, 0, {"op": "c", "id": 5001, "lsn": 100}),
@@ -272,7 +272,7 @@ LATE_RESETS = [
 
 
 def test_a_reset_may_land_late(story: Story) -> None:
-    """Then the history is the same as one that a single run makes."""
+    """The history then equals a full refresh."""
     bronze = f"{story.lane.bronze}.readings"
     first = story.lane.stack.value(
         f"select max(greatest(_cdc_lsn, _cdc_commit_lsn)) from {story.lane.silver}.{READINGS.base}"
@@ -294,7 +294,7 @@ def test_a_reset_may_land_late(story: Story) -> None:
 
 
 def land(story: Story, bronze: str, partition: int, offset: int, change: dict[str, Any]) -> None:
-    """Append a message to Bronze, as if it had come on a partition and at an offset."""
+    """Append a message to Bronze, with a partition and an offset."""
     source = {"lsn": change["lsn"], "txId": change["lsn"], "ts_ms": 0, "snapshot": change.get("snapshot")}
     if "snapshot" not in change:
         source["sequence"] = json.dumps([str(change["lsn"] - 1), str(change["lsn"])])

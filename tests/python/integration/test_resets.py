@@ -52,8 +52,8 @@ def test_the_chapters_were_what_they_are_meant_to_be(story: Story) -> None:
 
 
 @pytest.mark.parametrize("history", [name for table in (ACCOUNTS, NOTES) for name in table.histories])
-def test_a_history_that_grew_run_by_run_is_what_one_run_makes(story: Story, history: str) -> None:
-    """Also its metadata: a later run goes on from these."""
+def test_an_incremental_history_equals_a_full_refresh(story: Story, history: str) -> None:
+    """Metadata too, as later runs depend on it."""
     grown, made = (story.versions[chapter][history] for chapter in CHAPTERS[-2:])
     assert difference(made, grown) == ""
     assert any(row["version_number"] > 3 for row in made)
