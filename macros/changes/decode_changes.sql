@@ -68,7 +68,8 @@
 
             select
                 *,
-                row_number() over (partition by _cdc_change_id order by _cdc_topic_life, _cdc_partition, _cdc_offset) as sighting
+                {#- With row_number() Spark would sort all rows once more, to drop the few that come again before the shuffle. #}
+                lag(true, 1, false) over (partition by _cdc_change_id order by _cdc_topic_life, _cdc_partition, _cdc_offset) as was_seen
             from identified
 
         ),
@@ -90,7 +91,7 @@
                 {{ loaded_at() }} as _loaded_at
             from first_sightings
             where
-                sighting = 1
+                not was_seen
                 -- Not before: the engine would read each message once more for a condition so far down.
                 and not _is_marker
                 {%- if is_incremental() %}
@@ -121,6 +122,8 @@
 {#- Messages with their row in the declared types, in columns `_value_0` and on, and with what is said of the change. With `_cdc_row_before`, the row before
     it, where rows may share a key. -#}
 {% macro typed_messages(columns, key_fields, messages, share_keys) -%}
+    {#- Most rows have. It costs less to find out than array_except does. #}
+    {%- set has_declared_fields = 'sort_array(_fields) = ' ~ fields_of(columns | sort(attribute='field', case_sensitive=true)) -%}
     select
         {%- for column in columns %}
         {{ decode_column(column, key_fields) }} as _value_{{ loop.index0 }},
@@ -141,8 +144,8 @@
         _message.before as _cdc_before,
         {{ is_marker() }} as _is_marker,
         {{ unavailable_columns(columns) }} as _cdc_unavailable,
-        nullif(array_except(_fields, {{ fields_of(columns) }}), array()) as _cdc_unknown_fields,
-        nullif(array_except({{ fields_of(columns) }}, _fields), array()) as _cdc_missing_fields,
+        if({{ has_declared_fields }}, null, nullif(array_except(_fields, {{ fields_of(columns) }}), array())) as _cdc_unknown_fields,
+        if({{ has_declared_fields }}, null, nullif(array_except({{ fields_of(columns) }}, _fields), array())) as _cdc_missing_fields,
         *
     from {{ messages }}
 {%- endmacro %}

@@ -26,37 +26,51 @@
 
         ),
 
-        deletes as (
+        deleted_keys as (
 
-            {{ messages_of_transactions('messages', 'd') }}
-
-        ),
-
-        creates as (
-
-            {{ messages_of_transactions('messages', 'c') }}
+            select key
+            from messages
+            where value rlike '"op" *: *"d"'
 
         ),
 
-        {#- A transaction whose first part came in an earlier run. #}
+        {#- JSON is read for these alone. Without the array, Spark would read it before the join. #}
+        texts as (
+
+            select
+                key,
+                array_agg(value) as values_of_key
+            from messages
+            left semi join deleted_keys on messages.key = deleted_keys.key
+            where value rlike '"op" *: *"[cd]"'
+            group by key
+
+        ),
+
+        creates_and_deletes as (
+
+            {{ operations_of_texts('texts') }}
+
+        ),
+
         pairs as (
 
-            select deletes.tx_id
-            from deletes
-            inner join creates
-                on
-                    deletes.key = creates.key
-                    and deletes.tx_id = creates.tx_id
+            select tx_id
+            from creates_and_deletes
+            group by key, tx_id
+            having count_if(op = 'c') > 0 and count_if(op = 'd') > 0
             {%- if is_incremental() %}
 
+            {#- A transaction whose first part came in an earlier run. #}
             union all
 
-            select deletes.tx_id
-            from deletes
+            select creates_and_deletes.tx_id
+            from creates_and_deletes
             inner join {{ this }} as known
                 on
-                    deletes.tx_id = known._cdc_tx_id
+                    creates_and_deletes.tx_id = known._cdc_tx_id
                     and known._cdc_op = 'c'
+            where creates_and_deletes.op = 'd'
             {%- endif %}
 
         )
@@ -67,11 +81,12 @@
     {{ return(run_query(query).rows | length > 0) }}
 {%- endmacro %}
 
-{#- Key and transaction of those messages that tell one kind of change. Text that only looks like it does no harm. -#}
-{% macro messages_of_transactions(messages, op) -%}
+{#- Key, operation and transaction of each message that creates or deletes a row. Text that only looks like it does no harm. -#}
+{% macro operations_of_texts(texts) -%}
     {%- set fields = {'op': 'string', 'source': 'struct<txId: bigint>'} -%}
     select
         key,
+        _message.op,
         _message.source.txid as tx_id
     from (
         select
@@ -80,12 +95,11 @@
         from (
             select
                 key,
-                from_json(value, {{ quoted(json_schema(fields)) }}) as _value_read
-            from {{ messages }}
-            where value rlike '"op" *: *"{{ op }}"'
+                from_json(value_of_key, {{ quoted(json_schema(fields)) }}) as _value_read
+            from {{ texts }}
+            lateral view explode(values_of_key) as value_of_key
         )
     )
-    where _message.op = '{{ op }}'
 {%- endmacro %}
 
 {#- CTEs that end in `changes_with_rows_left`: the new changes of a CTE, in which a delete that leaves another row with its key is an update to

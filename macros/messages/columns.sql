@@ -60,14 +60,16 @@
 
 {#- Names of those columns whose value the message leaves out because the update left it as it was (TOAST); NULL when it has all. -#}
 {% macro unavailable_columns(columns) -%}
-    nullif(
-        array_compact(array(
-            {%- for column in columns if is_toastable(column) %}
-            case when {{ is_unavailable('_message.after[' ~ quoted(column.field) ~ ']', column.data_type) }} then {{ quoted(column.name) }} end,
-            {%- endfor %}
-            cast(null as string)
-        )),
-        array()
+    {%- set conditions, names = [], [] -%}
+    {%- for column in columns if is_toastable(column) -%}
+        {%- set condition = is_unavailable('_message.after[' ~ quoted(column.field) ~ ']', column.data_type) -%}
+        {%- do conditions.append(condition) -%}
+        {%- do names.append('if(' ~ condition ~ ', ' ~ quoted(column.name) ~ ', null)') -%}
+    {%- endfor -%}
+    if(
+        {{ conditions | join('\n        or ') or 'false' }},
+        array_compact(array({{ names | join(', ') or 'cast(null as string)' }})),
+        null
     )
 {%- endmacro %}
 

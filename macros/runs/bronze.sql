@@ -1,9 +1,8 @@
 {#- Adds to what is known of each base model what is new in its Bronze table, which is all of it for a model that is built again (`reads_all`): `landed`,
-    the last offset of each life and partition, as in `offsets`; `lowest_lsn`, the lowest LSN among the new messages; `deletes`, whether one of them
-    is a delete; and `is_plain`, whether all are without a schema. One query over all Bronze tables. -#}
+    the last offset of each life and partition, as in `offsets`; `lowest_lsn`, the lowest LSN among the new messages, none where `reads_all`; `deletes`,
+    whether one of them may be a delete, by its text; and `is_plain`, whether all are without a schema. One query over all Bronze tables. -#}
 {% macro look_at_bronze(models) -%}
-    {#- Nothing else of a message is read for it. #}
-    {%- set fields = {'op': 'string', 'source': 'struct<lsn: bigint, sequence: string>'} -%}
+    {%- set fields = {'source': 'struct<lsn: bigint, sequence: string>'} -%}
     {%- set asked = [] -%}
     {%- for node in graph.nodes.values() if node.unique_id in models and is_base_model(node) -%}
         {%- set source = bronze_of(node) -%}
@@ -14,7 +13,7 @@
             {%- do known.update({'offsets': {}}) -%}
         {%- endif -%}
         {%- if bronze is not none -%}
-            {%- do asked.append({'model': node.unique_id, 'bronze': bronze, 'offsets': known.offsets}) -%}
+            {%- do asked.append({'model': node.unique_id, 'bronze': bronze, 'offsets': known.offsets, 'reads_all': known.reads_all}) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- if asked -%}
@@ -25,14 +24,14 @@
                 kafka_partition,
                 max(kafka_offset) as kafka_offset,
                 min({{ change_lsn() }}) as lowest_lsn,
-                coalesce(max(_message.op = 'd'), false) as deletes,
+                max(may_be_delete) as deletes,
                 min(is_plain) as is_plain
             from (
                 select
                     *,
                     {{ payload_of('_value_read', fields) }} as _message,
                     -- A message with `"payload"` anywhere in its text counts as having a schema.
-                    contains_payload is not true and _value_read.schema is null and _value_read.payload is null as is_plain
+                    contains_payload is not true as is_plain
                 from (
                     {%- for one in asked %}
                     select
@@ -41,7 +40,10 @@
                         partition as kafka_partition,
                         offset as kafka_offset,
                         contains(cast(value as string), '"payload"') or contains(cast(key as string), '"payload"') as contains_payload,
-                        from_json(cast(value as string), {{ quoted(json_schema(fields) ~ ', schema string') }}) as _value_read
+                        -- A delete has `"op": "d"`, with spaces or without.
+                        contains(cast(value as string), '"d"') as may_be_delete,
+                        {#- A table that is built again has no rows whose place could be asked for. #}
+                        from_json(cast({{ 'null' if one.reads_all else 'value' }} as string), {{ quoted(json_schema(fields)) }}) as _value_read
                     from {{ one.bronze }}
                     where
                         value is not null
