@@ -119,9 +119,9 @@ class Chain:
         """`dbt run` as a command of its own; a schema is the beginning of schemas of its own."""
         return self.dbt("run", *words, schema=schema)
 
-    def optimize(self) -> Ran:
+    def optimize(self, schema: str = "") -> Ran:
         """What `make optimize` does, and Databricks by itself: rows in the order of their keys."""
-        return self.dbt("run-operation", "optimize_tables")
+        return self.dbt("run-operation", "optimize_tables", schema=schema)
 
     def dbt(self, *words: str, schema: str = "") -> Ran:
         """A command of dbt."""

@@ -68,7 +68,7 @@
 
             select
                 *,
-                {#- With row_number() Spark would sort all rows once more, to drop the few that come again before the shuffle. #}
+                {#- With row_number() = 1 Spark sorts all rows once more before the shuffle, only to drop a few. #}
                 lag(true, 1, false) over (partition by _cdc_change_id order by _cdc_topic_life, _cdc_partition, _cdc_offset) as was_seen
             from identified
 
@@ -122,7 +122,7 @@
 {#- Messages with their row in the declared types, in columns `_value_0` and on, and with what is said of the change. With `_cdc_row_before`, the row before
     it, where rows may share a key. -#}
 {% macro typed_messages(columns, key_fields, messages, share_keys) -%}
-    {#- Most rows have. It costs less to find out than array_except does. #}
+    {#- Most rows have exactly the declared fields. To compare sorted arrays costs less than array_except. #}
     {%- set has_declared_fields = 'sort_array(_fields) = ' ~ fields_of(columns | sort(attribute='field', case_sensitive=true)) -%}
     select
         {%- for column in columns %}

@@ -11,45 +11,21 @@
     {%- set query -%}
         with
 
-        messages as (
+        {#- By the text alone, which costs less than JSON. What only looks like a delete or like its transaction does no harm. #}
+        creates_and_deletes as (
 
             select
                 key,
-                cast(value as string) as value
+                cast(value as string) rlike '"op"\\s*:\\s*"c"' as may_create,
+                cast(value as string) rlike '"op"\\s*:\\s*"d"' as may_delete,
+                explode(regexp_extract_all(cast(value as string), '"txId"\\s*:\\s*([0-9]+)', 1)) as tx_id
             from {{ bronze }}
             where
-                value is not null
+                cast(value as string) rlike '"op"\\s*:\\s*"[cd]"'
                 {%- if was_looked_at %}
                 and {{ after_offsets(facts.offsets) }}
                 and {{ up_to_offsets(facts.landed) }}
                 {%- endif %}
-
-        ),
-
-        deleted_keys as (
-
-            select key
-            from messages
-            where value rlike '"op" *: *"d"'
-
-        ),
-
-        {#- JSON is read for these alone. Without the array, Spark would read it before the join. #}
-        texts as (
-
-            select
-                key,
-                array_agg(value) as values_of_key
-            from messages
-            left semi join deleted_keys on messages.key = deleted_keys.key
-            where value rlike '"op" *: *"[cd]"'
-            group by key
-
-        ),
-
-        creates_and_deletes as (
-
-            {{ operations_of_texts('texts') }}
 
         ),
 
@@ -58,7 +34,7 @@
             select tx_id
             from creates_and_deletes
             group by key, tx_id
-            having count_if(op = 'c') > 0 and count_if(op = 'd') > 0
+            having max(may_create) and max(may_delete)
             {%- if is_incremental() %}
 
             {#- A transaction whose first part came in an earlier run. #}
@@ -68,9 +44,9 @@
             from creates_and_deletes
             inner join {{ this }} as known
                 on
-                    creates_and_deletes.tx_id = known._cdc_tx_id
+                    try_cast(creates_and_deletes.tx_id as bigint) = known._cdc_tx_id
                     and known._cdc_op = 'c'
-            where creates_and_deletes.op = 'd'
+            where creates_and_deletes.may_delete
             {%- endif %}
 
         )
@@ -79,27 +55,6 @@
         limit 1
     {%- endset -%}
     {{ return(run_query(query).rows | length > 0) }}
-{%- endmacro %}
-
-{#- Key, operation and transaction of each message that creates or deletes a row. Text that only looks like it does no harm. -#}
-{% macro operations_of_texts(texts) -%}
-    {%- set fields = {'op': 'string', 'source': 'struct<txId: bigint>'} -%}
-    select
-        key,
-        _message.op,
-        _message.source.txid as tx_id
-    from (
-        select
-            key,
-            {{ payload_of('_value_read', fields) }} as _message
-        from (
-            select
-                key,
-                from_json(value_of_key, {{ quoted(json_schema(fields)) }}) as _value_read
-            from {{ texts }}
-            lateral view explode(values_of_key) as value_of_key
-        )
-    )
 {%- endmacro %}
 
 {#- CTEs that end in `changes_with_rows_left`: the new changes of a CTE, in which a delete that leaves another row with its key is an update to

@@ -26,7 +26,7 @@
         {%- do declared.append({
             'name': name,
             'data_type': column.data_type,
-            'field': column.config.meta.get('field', name),
+            'field': column.config.meta.get('field', name) | string,
             'options': column.config.meta,
         }) -%}
     {%- endfor -%}

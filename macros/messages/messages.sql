@@ -67,7 +67,7 @@
     {{ return(plain | join(', ') ~ ('' if is_plain else ', payload struct<' ~ nested | join(', ') ~ '>')) }}
 {%- endmacro %}
 
-{#- The fields that were read, from `payload` where the message has one. -#}
+{#- The fields that were read, from `payload` where the message has one. With `is_plain` none has, and this is `read` itself. -#}
 {% macro payload_of(read, fields, is_plain=false) -%}
     {%- if is_plain -%}
         {#- Not a struct of its fields, for which Spark would parse the JSON again. #}

@@ -42,7 +42,7 @@
                         contains(cast(value as string), '"payload"') or contains(cast(key as string), '"payload"') as contains_payload,
                         -- A delete has `"op": "d"`, with spaces or without.
                         contains(cast(value as string), '"d"') as may_be_delete,
-                        {#- A table that is built again has no rows whose place could be asked for. #}
+                        {#- The lowest LSN serves to find rows that the table has. A table that is built again has none, so no JSON is read. #}
                         from_json(cast({{ 'null' if one.reads_all else 'value' }} as string), {{ quoted(json_schema(fields)) }}) as _value_read
                     from {{ one.bronze }}
                     where

@@ -19,6 +19,7 @@ from benchmarks.bytes_read import read_by_table
 from benchmarks.figures import critical_path, differences, told
 from benchmarks.replay import statements
 from benchmarks.results import BEGIN, END, figure, merged, write_figures, write_table
+from benchmarks.spark_cost import SparkCost, cost_between
 
 LATEST = PROJECT / "docs" / "benchmarks" / "latest.json"
 
@@ -186,6 +187,27 @@ def test_bytes_are_those_of_the_jobs_submitted_meanwhile() -> None:
         task(4, 80),
     ]
     assert read_by_table(log, 1.0, 2.0) == {"silver.changes": 30, "Delta's log": 40, "blocks in memory": 160}
+
+
+def test_the_cost_of_a_command_is_what_was_sent_while_it_ran() -> None:
+    def statement(at: float, text: str) -> dict[str, Any]:
+        name = "org.apache.spark.sql.connect.service.SparkListenerConnectOperationStarted"
+        return {"Event": name, "eventTime": at * 1000, "statementText": text}
+
+    def job(at: float, *stages: int) -> dict[str, Any]:
+        return {"Event": "SparkListenerJobStart", "Submission Time": at * 1000, "Stage IDs": stages}
+
+    def task(stage: int) -> dict[str, Any]:
+        return {"Event": "SparkListenerTaskEnd", "Stage ID": stage, "Task Metrics": {"Executor CPU Time": 5 * 10**8}}
+
+    events = [
+        *(statement(0.9, 'query: "before"'), job(0.9, 1), task(1)),
+        *(statement(1.0, 'query: "select 1"'), job(1.5, 2, 3), task(2), task(2), task(3)),
+        *(statement(1.5, "config { get { } }"), statement(2.1, 'query: "after"'), job(2.1, 4), task(4)),
+        {"Event": "SparkListenerTaskEnd", "Stage ID": 2},
+    ]
+    log = [json.dumps(event, separators=(",", ":")) for event in events]
+    assert cost_between(log, 1.0, 2.0) == SparkCost(statements=1, jobs=1, tasks=4, cpu_seconds=1.5)
 
 
 def test_wrong_rows_are_missing_stale_or_undead() -> None:
