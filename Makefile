@@ -29,7 +29,7 @@ $(INSTALLED): requirements.lock pyproject.toml local/ivy.xml local/jars.sha256
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "This needs Python 3.11; say where it is: make setup PYTHON=/path/to/python3.11")'
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo "Packages, as locked in requirements.lock (minutes, the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock > .venv/pip.log 2>&1 \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-compile --requirement requirements.lock > .venv/pip.log 2>&1 \
 		|| { echo "Could not download the packages. Check the network connection (log: .venv/pip.log) and run again: make setup" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m local jars
