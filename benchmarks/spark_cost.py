@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-# The names of events end in these. Those of Spark Connect have a package before the name.
+# How a line tells its event. Spark Connect's names have a package before them.
 STATEMENT = 'SparkListenerConnectOperationStarted"'
 JOB = '"SparkListenerJobStart"'
 TASK = '"SparkListenerTaskEnd"'
@@ -36,10 +36,10 @@ def cost_between(lines: Iterable[str], started: float, ended: float) -> SparkCos
     stages: set[int] = set()
     for line in lines:
         name = line[:120]
-        # Most of a log is plans and ends of stages: looked at before it is parsed.
+        # Most lines of a log are others, and long. Only these are parsed.
         if STATEMENT in name:
             event = json.loads(line)
-            # Spark Connect also counts questions about settings, which have no SQL.
+            # An operation without SQL, such as a question about a setting, is no statement.
             is_sql = "query:" in event["statementText"]
             statements += is_sql and started <= event["eventTime"] / 1000 <= ended
         elif JOB in name:
