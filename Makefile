@@ -86,8 +86,8 @@ bundle-check: setup ## databricks.yml and resources/, without a workspace
 lint: setup ## Python's style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-test: setup lint ## everything, on a stack of its own
-	@$(BIN)/python -m pytest
+test: setup lint ## everything, in two processes with a stack each
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 parity: setup ## the same on Databricks' adapter: every table equal, and what only a workspace can answer
 	@$(BIN)/python -m pytest tests/python/integration/test_parity.py

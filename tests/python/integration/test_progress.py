@@ -251,11 +251,15 @@ def test_no_row_is_lost(story: Story, chapter: Callable[[Story], None]) -> None:
 
 
 def test_small_files_are_put_together(story: Story) -> None:
-    table = f"{story.lane.silver}.{READINGS.base}"
-    commits = [row["operation"] for row in story.lane.stack.rows(f"describe history {table}")]
-    (detail,) = story.lane.stack.rows(f"describe detail {table}")
-    assert "OPTIMIZE" in commits
-    assert detail["numFiles"] < commits.count("WRITE") / 2
+    """By the runs whose number is a multiple of `runs_between_compactions`."""
+    files = []
+    for runs_between_compactions in (1_000_000, 1):
+        story.change()
+        variables = {"bronze_schema": story.lane.bronze, "runs_between_compactions": runs_between_compactions}
+        story.run(*MODELS, "--vars", json.dumps(variables, separators=(",", ":")))
+        (detail,) = story.lane.stack.rows(f"describe detail {story.lane.silver}.{READINGS.base}")
+        files.append(detail["numFiles"])
+    assert files[0] > files[1] == 1
 
 
 # Messages for Bronze: batch, partition, offset, change. Their LSNs are added to the highest so far.
