@@ -86,8 +86,8 @@ bundle-check: setup ## databricks.yml and resources/, without a workspace
 lint: setup ## Python's style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-test: setup lint ## everything, in two processes with a stack each
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+test: setup lint ## everything, on a stack of its own; PROCESSES=2 shares it between two, with a stack each
+	@$(BIN)/python -m pytest $(if $(PROCESSES),--numprocesses $(PROCESSES) --dist loadgroup)
 
 parity: setup ## the same on Databricks' adapter: every table equal, and what only a workspace can answer
 	@$(BIN)/python -m pytest tests/python/integration/test_parity.py
@@ -95,7 +95,7 @@ parity: setup ## the same on Databricks' adapter: every table equal, and what on
 fuzz: setup ## random histories through the whole chain: HISTORIES=200 SEED=1 ROUNDS=3 (runs of dbt)
 	@HISTORIES=$(HISTORIES) ROUNDS=$(ROUNDS) SEED=$(SEED) $(BIN)/python -m pytest -s tests/python/integration/test_histories.py
 
-bench: setup ## figures beside references, into docs/benchmarks/: SCALE=1 (of the bank) REPEATS=3; some 45 minutes
+bench: setup ## figures beside references, into docs/benchmarks/: SCALE=1 (of the bank) REPEATS=3; an hour
 	@$(BIN)/python -m benchmarks run --scale $(SCALE) --repeats $(REPEATS) $(if $(KEEP),--keep)
 
 lock: setup ## renew requirements.lock and local/jars.sha256

@@ -43,7 +43,7 @@
 {% macro changes_of_changed_rows(keys, rare) -%}
     changes_of_changed_rows as (
 
-        select * from all_changes
+        select{{ ' /*+ merge(changed_rows) */' if rare.many_changes }} * from all_changes
         {%- if not rare.new_resets %}
         left semi join (
             select {{ key_columns(keys) }}

@@ -3,11 +3,13 @@
     - `late`: a change is not newer than the row that the table has, or may have a value that a row lacks.
     - `new_resets`: a change is a reset, a truncate or the end of a whole snapshot.
     - `resets`: a reset may have ended some of the changed rows.
+    - `many_changes`: more than a million. Spark would broadcast their keys and run out of memory, as it believes the table's size in the catalog, which
+      is that of when the table was made or altered.
     - `in_offset_order`: all changes are on one partition, and there are no resets, so that the offset alone orders them.
     - `ranges`: in the common case, ranges of keys, by which the engine skips files. -#}
 {% macro rarities(changes, keys) -%}
     {%- if not execute or load_relation(changes) is none or (is_incremental() and not has_news()) -%}
-        {{ return({'renames': false, 'late': false, 'new_resets': false, 'resets': false, 'in_offset_order': true, 'ranges': []}) }}
+        {{ return({'renames': false, 'late': false, 'new_resets': false, 'resets': false, 'many_changes': false, 'in_offset_order': true, 'ranges': []}) }}
     {%- endif -%}
     {%- set numbered = (keys | select('in', numeric_columns(changes)) | first) if is_incremental() else none -%}
     {%- set query -%}
@@ -45,6 +47,7 @@
                 {%- else %}
                 cast(null as string) as key_range,
                 {%- endif %}
+                count(*) as change_count,
                 max(new_changes._cdc_op = 'c' and new_changes._cdc_unavailable is not null) as renames,
                 max(if(new_changes._cdc_reset is not null, new_changes._cdc_lsn, null)) as last_reset_lsn,
                 min(if(new_changes._cdc_reset is not null, new_changes._cdc_lsn, null)) as first_reset_lsn,
@@ -61,6 +64,7 @@
         )
 
         select
+            coalesce(sum(change_count), 0) as change_count,
             coalesce(max(renames), false) as renames,
             max(last_reset_lsn) as last_reset_lsn,
             min(first_reset_lsn) as first_reset_lsn,
@@ -90,6 +94,7 @@
         'late': late,
         'new_resets': new_resets,
         'resets': resets and last_reset_lsn,
+        'many_changes': row['change_count'] > 1000000,
         'in_offset_order': not found.several_partitions and not resets,
         'numbered_key': numbered,
         'ranges': [] if row['renames'] or new_resets or late else ranges,

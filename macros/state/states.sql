@@ -52,7 +52,7 @@
 
         union all
 
-        select
+        select{{ ' /*+ merge(new_changes) */' if rare.many_changes }}
             {%- for column in columns %}
             {{ column.name }},
             {%- endfor %}
