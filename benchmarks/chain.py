@@ -107,7 +107,9 @@ class Chain:
         )
         seconds = time.monotonic() - clock
         if done.returncode != 0:
-            last = "\n".join(done.stdout.strip().splitlines()[-25:])
+            # Without Java's stack, which is longer than that and would leave out what is wrong.
+            told = [line for line in done.stdout.strip().splitlines() if not line.strip().startswith("at ")]
+            last = "\n".join(told[-25:])
             raise BenchmarkError(f"python -m {' '.join(words)} ended with {done.returncode}:\n{last}")
         return Ran(started, seconds)
 
