@@ -107,9 +107,9 @@ class Chain:
         )
         seconds = time.monotonic() - clock
         if done.returncode != 0:
-            # Without Java's stack, which is longer than that and would leave out what is wrong.
-            told = [line for line in done.stdout.strip().splitlines() if not line.strip().startswith("at ")]
-            last = "\n".join(told[-25:])
+            # Java's stack alone is longer than 25 lines. It would push out the error.
+            lines = [line for line in done.stdout.strip().splitlines() if not line.strip().startswith("at ")]
+            last = "\n".join(lines[-25:])
             raise BenchmarkError(f"python -m {' '.join(words)} ended with {done.returncode}:\n{last}")
         return Ran(started, seconds)
 

@@ -324,7 +324,7 @@ class Benchmark:
         """`dbt run` that has nothing to do, and its statements without dbt."""
         self.say("dbt run, nothing new")
         log = self.chain.folder / "statements.log"
-        # The last messages may be a stretch that was sent again, which each run reads until a change follows.
+        # The topic may end in messages that were sent again. Each run reads these until a change follows.
         self.change()
         self.chain.ingest()
         self.chain.dbt_run()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-# How a line tells its event. Spark Connect's names have a package before them.
+# Parts of the names of events, as a line of the log has them.
 STATEMENT = 'SparkListenerConnectOperationStarted"'
 JOB = '"SparkListenerJobStart"'
 TASK = '"SparkListenerTaskEnd"'
@@ -36,7 +36,7 @@ def cost_between(lines: Iterable[str], started: float, ended: float) -> SparkCos
     stages: set[int] = set()
     for line in lines:
         name = line[:120]
-        # Most lines of a log are others, and long. Only these are parsed.
+        # Only these lines are parsed. Most others are long.
         if STATEMENT in name:
             event = json.loads(line)
             # An operation without SQL, such as a question about a setting, is no statement.

@@ -40,7 +40,7 @@
                 offset as _offset,
                 coalesce(topic_life, 1) as _topic_life,
                 ingested_at as _ingested_at,
-                -- What the connector writes for a value that is left out, where it says so. A lambda over the headers took 15 % of the time of decoding.
+                -- What the connector writes for a value that is left out, where it says so. A lambda over the headers took 15 % of decoding.
                 cast(get(headers.value, cast(array_position(headers.key, 'unavailable.value.placeholder') as int) - 1) as string) as _unavailable_value,
                 try_validate_utf8(cast(key as string)) as _key_json,
                 from_json(try_validate_utf8(cast(key as string)), 'map<string, string>') as _key_read,

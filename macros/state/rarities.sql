@@ -3,8 +3,8 @@
     - `late`: a change is not newer than the row that the table has, or may have a value that a row lacks.
     - `new_resets`: a change is a reset, a truncate or the end of a whole snapshot.
     - `resets`: a reset may have ended some of the changed rows.
-    - `many_changes`: more than a million. Spark would broadcast their keys and run out of memory, as it believes the table's size in the catalog, which
-      is that of when the table was made or altered.
+    - `many_changes`: more than a million. Spark would broadcast their keys and run out of memory: it plans by the table's size in the catalog, which is
+      out of date (docs/decisions/0024).
     - `in_offset_order`: all changes are on one partition, and there are no resets, so that the offset alone orders them.
     - `ranges`: in the common case, ranges of keys, by which the engine skips files. -#}
 {% macro rarities(changes, keys) -%}

@@ -1,4 +1,4 @@
-"""What the tests share: an embedded stack with ports and state of its own, and how they are divided among processes."""
+"""The embedded stack that tests share, with ports and state of its own, and which tests run in one process."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def keep_commit_times(stack: Stack) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A process of several sends what it compared to the one that prints."""
+    """Where several processes run the tests, send the lines to the one that prints."""
     if COMPARED in session.config.stash and hasattr(session.config, "workeroutput"):
         session.config.workeroutput["compared"] = session.config.stash[COMPARED]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take what a process sent."""
+    """Keep the lines that a process sent."""
     if "compared" in getattr(node, "workeroutput", {}):
         node.config.stash[COMPARED] = node.workeroutput["compared"]
 
