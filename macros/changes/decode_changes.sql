@@ -154,7 +154,7 @@
     there; what couldn't be decoded may have none. -#}
 {% macro is_known(change, facts) -%}
     exists (
-        select 1
+        select{{ ' /*+ merge(known) */' if facts.message_count > many() }} 1
         from {{ this }} as known
         where
             known._cdc_change_id = {{ change }}._cdc_change_id

@@ -11,7 +11,7 @@
         {{ return(true) }}
     {%- endif -%}
     {%- set query -%}
-        select 1
+        select{{ ' /*+ merge(new_changes) */' if found.many_changes }} 1
         from {{ changes }} as new_changes
         inner join {{ this }} as existing on {{ same_key(keys, 'new_changes', 'existing') }}
         where

@@ -105,15 +105,18 @@
     )
 {%- endmacro %}
 
-{#- Condition on a change that a reset, `_cdc_resetting`, ended the row that it left. Places in the log say so, but for the first transaction that is
-    streamed after a snapshot: it may have written before the snapshot's place and committed after it. Such a change comes after the
-    snapshot's rows on its partition. Where the partition has none of these, and the topic was not
-    made again since, the change is recognised by its `sequence`, which names no commit before it. -#}
+{#- Condition on a change that a reset, `_cdc_resetting`, ended the row that it left. A truncate locks the table until its commit, so the order of
+    changes on other partitions holds for it too (docs/decisions/0003), also for changes of its own transaction. A whole snapshot follows no commit that it
+    names. Places in the log say what it ended, but for the first transaction that is streamed after it: that may have written before the
+    snapshot's place and committed after it. Such a change comes after the snapshot's rows on its partition. Where the
+    partition has none of these, and the topic was not made again since, the change is recognised by its `sequence`, which names no
+    commit before it. -#}
 {% macro is_older_than_reset() -%}
-    greatest(_cdc_lsn, _cdc_commit_lsn) < _cdc_resetting._cdc_lsn
-    and (
-        _cdc_resetting._cdc_reset = 'truncate'
-        or coalesce(
+    if(
+        _cdc_resetting._cdc_reset = 'truncate',
+        struct(_cdc_commit_lsn, _cdc_lsn) < struct(_cdc_resetting._cdc_commit_lsn, _cdc_resetting._cdc_lsn),
+        greatest(_cdc_lsn, _cdc_commit_lsn) < _cdc_resetting._cdc_lsn
+        and coalesce(
             struct(_cdc_topic_life, _cdc_offset) < _cdc_resetting.starts[_cdc_partition],
             _cdc_topic_life < _cdc_resetting._cdc_topic_life or _cdc_lsn <> _cdc_commit_lsn or _cdc_op = 'r'
         )

@@ -192,7 +192,16 @@ def emptying(part: int, what: Emptying) -> list[tuple[int, str]]:
     truncate = f"truncate {', '.join(what.tables)}"
     ways = {
         "alone": [(0, truncate)],
-        "amid": [(0, "begin"), (0, before), (0, truncate), (0, again), (0, after), (0, "commit")],
+        "amid": [
+            (0, "begin"),
+            (0, before),
+            (0, truncate),
+            # Each message of the first transaction names this commit as the newest before it.
+            (1, f"insert into boxes (id, name) values ({part}, 'of another transaction')"),
+            (0, again),
+            (0, after),
+            (0, "commit"),
+        ],
         "beside": [
             (1, "begin"),
             (1, "select pg_current_xact_id()"),
