@@ -86,8 +86,8 @@ bundle-check: setup ## databricks.yml and resources/, without a workspace
 lint: setup ## Python's style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-test: setup lint ## everything, on a stack of its own; PROCESSES=2 shares it between two, with a stack each
-	@$(BIN)/python -m pytest $(if $(PROCESSES),--numprocesses $(PROCESSES) --dist loadgroup)
+test: setup lint ## everything, on a stack of its own
+	@$(BIN)/python -m pytest
 
 parity: setup ## the same on Databricks' adapter: every table equal, and what only a workspace can answer
 	@$(BIN)/python -m pytest tests/python/integration/test_parity.py

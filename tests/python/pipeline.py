@@ -15,7 +15,6 @@ from typing import Any
 
 import psutil
 import psycopg
-import pytest
 from dbt_forks import run_dbt
 from pyspark.sql import SparkSession
 
@@ -25,9 +24,6 @@ import source
 PROJECT = Path(__file__).resolve().parents[2]
 
 Commits = dict[str, tuple[int, str]]
-
-# The lines that say what was compared on both targets. The end of pytest's output shows them.
-COMPARED = pytest.StashKey[list[str]]()
 
 # A few rows at a time: to compile Java for each statement takes longer. What users have is in test_demo.
 SPARK_CONF = """

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from parity import Databricks, read_artifact, report
-from pipeline import COMPARED, PROJECT, Commits, Stack
+from pipeline import PROJECT, Commits, Stack
 from resets import Story, tell
 from rounds import (
     Bank,
@@ -30,6 +30,8 @@ from warehouse import Warehouse
 
 import source
 
+PARITY = pytest.StashKey[list[str]]()
+
 
 @pytest.fixture(scope="session")
 def databricks(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Databricks]:
@@ -38,7 +40,7 @@ def databricks(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Databri
         databricks = Databricks(stack, warehouse)
         yield databricks
     if databricks.outcome:
-        request.config.stash[COMPARED] = report(databricks, version("dbt-databricks"))
+        request.config.stash[PARITY] = report(databricks, version("dbt-databricks"))
 
 
 @pytest.fixture(scope="session")
@@ -197,3 +199,11 @@ def substitute(file: Path, old: str, new: str) -> None:
 def is_wanted(request: pytest.FixtureRequest, fixture: str) -> bool:
     """Whether a test that is to be run asks for a fixture."""
     return any(fixture in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was compared, also where all is well."""
+    if PARITY in config.stash:
+        terminalreporter.section("local and Databricks")
+        for line in config.stash[PARITY]:
+            terminalreporter.write_line(line)
