@@ -153,8 +153,9 @@
 {#- Condition on a change: the model's table has it already. What comes again has the same place in the log, so that only the files are read that reach
     there; what couldn't be decoded may have none. -#}
 {% macro is_known(change, facts) -%}
+    {%- set reaches_back = facts.lowest_lsn is not none and facts.lowest_lsn <= facts.last_lsn %}
     exists (
-        select{{ ' /*+ merge(known) */' if facts.message_count > many() }} 1
+        select{{ ' /*+ merge(known) */' if reaches_back and facts.row_count > max_rows_to_broadcast() }} 1
         from {{ this }} as known
         where
             known._cdc_change_id = {{ change }}._cdc_change_id

@@ -1,7 +1,6 @@
 {#- Adds to what is known of each base model what is new in its Bronze table, which is all of it for a model that is built again (`reads_all`): `landed`,
-    the last offset of each life and partition, as in `offsets`; `message_count`, how many messages are new; `lowest_lsn`, their lowest LSN, none
-    where `reads_all`; `deletes`, whether one of them may be a delete, by its text; and `is_plain`, whether all are without a schema. One query
-    over all Bronze tables. -#}
+    the last offset of each life and partition, as in `offsets`; `lowest_lsn`, the lowest LSN among the new messages, none where `reads_all`; `deletes`,
+    whether one of them may be a delete, by its text; and `is_plain`, whether all are without a schema. One query over all Bronze tables. -#}
 {% macro look_at_bronze(models) -%}
     {%- set fields = {'source': 'struct<lsn: bigint, sequence: string>'} -%}
     {%- set asked = [] -%}
@@ -9,9 +8,7 @@
         {%- set source = bronze_of(node) -%}
         {%- set bronze = load_relation(relation_of(source)) if source else none -%}
         {%- set known = models[node.unique_id] -%}
-        {%- do known.update({
-            'landed': {}, 'message_count': 0, 'lowest_lsn': none, 'deletes': false, 'is_plain': true, 'reads_all': is_built_again(node, known)
-        }) -%}
+        {%- do known.update({'landed': {}, 'lowest_lsn': none, 'deletes': false, 'is_plain': true, 'reads_all': is_built_again(node, known)}) -%}
         {%- if known.reads_all -%}
             {%- do known.update({'offsets': {}}) -%}
         {%- endif -%}
@@ -26,7 +23,6 @@
                 topic_life,
                 kafka_partition,
                 max(kafka_offset) as kafka_offset,
-                count(*) as message_count,
                 min({{ change_lsn() }}) as lowest_lsn,
                 max(may_be_delete) as deletes,
                 min(is_plain) as is_plain
@@ -64,11 +60,7 @@
             {%- if row['lowest_lsn'] is not none -%}
                 {%- do known.update({'lowest_lsn': [known.lowest_lsn, row['lowest_lsn'] | int] | reject('none') | min}) -%}
             {%- endif -%}
-            {%- do known.update({
-                'message_count': known.message_count + row['message_count'] | int,
-                'deletes': known.deletes or row['deletes'],
-                'is_plain': known.is_plain and row['is_plain'],
-            }) -%}
+            {%- do known.update({'deletes': known.deletes or row['deletes'], 'is_plain': known.is_plain and row['is_plain']}) -%}
         {%- endfor -%}
     {%- endif -%}
 {%- endmacro %}

@@ -1,8 +1,7 @@
-{#- What each incremental model's table holds, by unique id: a dict of `relation`, `is_as_declared`, and `read_up_to`, the number of the last run
-    that wrote to it. Of a model of changes or states also `offsets`, the last offset of each life and partition of its topic that it has, as
-    {'1:0': 27}, the `last_place` among these, [life, offset], and the `partitions`; of a model of states the
-    `last_lsn` too. Of a base model `last_reset_lsn`, the place in the log of the
-    last change that emptied the table; of a model of states whether it `is_lacking` a large value. Of a history only the current versions
+{#- What each incremental model's table holds, by unique id: a dict of `relation`, `is_as_declared`, `row_count`, and `read_up_to`, the number of the last
+    run that wrote to it. Of a model of changes or states also `offsets`, the last offset of each life and partition of its topic that it has, as
+    {'1:0': 27}, the `last_place` among these, [life, offset], the `partitions`, and the `last_lsn`. Of a base model `last_reset_lsn`, the place in the
+    log of the last change that emptied the table; of a model of states whether it `is_lacking` a large value. Of a history only the current versions
     are read, as each run that writes to a row writes its current version. One statement over all tables, whichever models the run was asked for. -#}
 {% macro read_progress() -%}
     {%- set models, asked = {}, [] -%}
@@ -16,6 +15,7 @@
                 'offsets': {},
                 'last_place': [0, 0],
                 'last_lsn': 0,
+                'row_count': 0,
                 'last_reset_lsn': none,
                 'partitions': [],
                 'is_lacking': false,
@@ -36,7 +36,8 @@
                 max(kafka_offset) as kafka_offset,
                 max(reset_lsn) as reset_lsn,
                 max(lsn) as lsn,
-                max(is_lacking) as is_lacking
+                max(is_lacking) as is_lacking,
+                count(*) as row_count
             from (
                 {%- for node in asked %}
                 {%- set is_base = is_base_model(node) %}
@@ -49,7 +50,7 @@
                     _run_number as run_number,
                     {{ '_cdc_offset' if has_places else 'cast(null as bigint)' }} as kafka_offset,
                     {{ 'if(_cdc_reset is not null, _cdc_lsn, null)' if is_base else 'cast(null as bigint)' }} as reset_lsn,
-                    {{ 'greatest(_cdc_lsn, _cdc_commit_lsn)' if is_state else 'cast(null as bigint)' }} as lsn,
+                    {{ 'greatest(_cdc_lsn, _cdc_commit_lsn)' if is_state else '_cdc_lsn' if is_base else 'cast(null as bigint)' }} as lsn,
                     {{ '_cdc_unavailable is not null' if is_state else 'false' }} as is_lacking
                 from {{ models[node.unique_id].relation }}
                 {{- ' where is_current' if is_history(node) }}
@@ -74,7 +75,7 @@
             {%- if row['kafka_partition'] is not none -%}
                 {%- do known.partitions.append(row['kafka_partition'] | int) -%}
             {%- endif -%}
-            {%- do known.update({'is_lacking': known.is_lacking or row['is_lacking']}) -%}
+            {%- do known.update({'is_lacking': known.is_lacking or row['is_lacking'], 'row_count': known.row_count + row['row_count'] | int}) -%}
         {%- endfor -%}
     {%- endif -%}
     {{ return(models) }}

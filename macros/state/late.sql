@@ -11,7 +11,7 @@
         {{ return(true) }}
     {%- endif -%}
     {%- set query -%}
-        select{{ ' /*+ merge(new_changes) */' if found.many_changes }} 1
+        select{{ ' /*+ merge(new_changes) */' if found.many_changes or facts.row_count > max_rows_to_broadcast() }} 1
         from {{ changes }} as new_changes
         inner join {{ this }} as existing on {{ same_key(keys, 'new_changes', 'existing') }}
         where
@@ -43,7 +43,7 @@
 {% macro changes_of_changed_rows(keys, rare) -%}
     changes_of_changed_rows as (
 
-        select{{ ' /*+ merge(changed_rows) */' if rare.many_changes }} * from all_changes
+        select{{ ' /*+ merge(changed_rows) */' if rare.many_changes and not rare.new_resets }} * from all_changes
         {%- if not rare.new_resets %}
         left semi join (
             select {{ key_columns(keys) }}

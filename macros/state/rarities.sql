@@ -1,9 +1,9 @@
-{#- Which rare cases the new changes have, a dict. Each makes the query slow to plan.
+{#- Which rare cases the new changes have, a dict. The query is planned for those that there are.
     - `renames`: rows got a new primary key and kept large values.
     - `late`: a change is not newer than the row that the table has, or may have a value that a row lacks.
     - `new_resets`: a change is a reset, a truncate or the end of a whole snapshot.
     - `resets`: a reset may have ended some of the changed rows.
-    - `many_changes`: there are so many that they are joined by sorting.
+    - `many_changes`: there are too many to be broadcast.
     - `in_offset_order`: all changes are on one partition, and there are no resets, so that the offset alone orders them.
     - `ranges`: in the common case, ranges of keys, by which the engine skips files. -#}
 {% macro rarities(changes, keys) -%}
@@ -50,7 +50,7 @@
                 max(new_changes._cdc_op = 'c' and new_changes._cdc_unavailable is not null) as renames,
                 max(if(new_changes._cdc_reset is not null, new_changes._cdc_lsn, null)) as last_reset_lsn,
                 min(if(new_changes._cdc_reset is not null, new_changes._cdc_lsn, null)) as first_reset_lsn,
-                min(new_changes._cdc_lsn) as lowest_lsn,
+                min(least(new_changes._cdc_lsn, new_changes._cdc_commit_lsn)) as lowest_lsn,
                 min(new_changes._cdc_partition) as first_partition,
                 max(new_changes._cdc_partition) as last_partition,
                 min(struct(new_changes._cdc_topic_life, new_changes._cdc_offset)) as first_place
@@ -79,7 +79,7 @@
     {%- set facts = facts_of_this_model() -%}
     {%- set partitions = [row['first_partition'], row['last_partition']] + (facts.partitions if is_incremental() else []) -%}
     {%- set found = {
-        'many_changes': row['change_count'] > many(),
+        'many_changes': row['change_count'] > max_rows_to_broadcast(),
         'several_partitions': partitions | unique | list | length > 1,
         'first_place': [row['first_life'], row['first_offset']],
         'first_reset_lsn': row['first_reset_lsn'] | int if row['first_reset_lsn'] is not none else none,
@@ -103,8 +103,8 @@
     {{ return(rare) }}
 {%- endmacro %}
 
-{#- How many rows are joined by sorting. Spark would broadcast them and run out of memory: it plans by the table's size in the catalog, which is out of date
-    (docs/decisions/0024). -#}
-{% macro many() -%}
+{#- Above this number of rows a hint has Spark join by sorting. It would broadcast them and run out of memory, as it plans by the table's size in the
+    catalog, which is out of date (docs/decisions/0024). -#}
+{% macro max_rows_to_broadcast() -%}
     {{ return(1000000) }}
 {%- endmacro %}

@@ -9,7 +9,9 @@
             {{ key_columns(keys) }},
             any_value(_cdc_resetting) as _cdc_resetting,
             max(struct(_cdc_place, is_deleted)) filter (where {{ is_older_than_reset() }}) as _cdc_last_older,
-            bool_or(_cdc_op = 'r' and _cdc_lsn = _cdc_resetting._cdc_lsn and not is_deleted) as _cdc_was_read
+            bool_or(
+                _cdc_resetting._cdc_reset = 'snapshot' and _cdc_op = 'r' and _cdc_lsn = _cdc_resetting._cdc_lsn and not is_deleted
+            ) as _cdc_was_read
         from placed
         cross join resets
         lateral view posexplode(resets._cdc_resets) as _cdc_reset_number, _cdc_resetting
@@ -105,20 +107,22 @@
     )
 {%- endmacro %}
 
-{#- Condition on a change that a reset, `_cdc_resetting`, ended the row that it left. A truncate locks the table until its commit, so the order of
-    changes on other partitions holds for it too (docs/decisions/0003), also for changes of its own transaction. A whole snapshot follows no commit that it
-    names. Places in the log say what it ended, but for the first transaction that is streamed after it: that may have written before the
-    snapshot's place and committed after it. Such a change comes after the snapshot's rows on its partition. Where the
-    partition has none of these, and the topic was not made again since, the change is recognised by its `sequence`, which names no
-    commit before it. -#}
+{#- Condition on a change that a reset, `_cdc_resetting`, came after it. A truncate locks the table until its commit, so the order of changes (docs/decisions/0003)
+    is exact, also within its own transaction. The rows of a whole snapshot name no commit, so LSNs are compared. The first transaction that is
+    streamed after the snapshot is an exception: it may have written before the snapshot's LSN and committed after it. Its changes have offsets
+    after the snapshot's rows on their partition. Where the partition has no such rows, and the topic was not made again since, a change is of that
+    transaction if its message names no commit before it (`_cdc_lsn = _cdc_commit_lsn`). -#}
 {% macro is_older_than_reset() -%}
-    if(
-        _cdc_resetting._cdc_reset = 'truncate',
-        struct(_cdc_commit_lsn, _cdc_lsn) < struct(_cdc_resetting._cdc_commit_lsn, _cdc_resetting._cdc_lsn),
-        greatest(_cdc_lsn, _cdc_commit_lsn) < _cdc_resetting._cdc_lsn
-        and coalesce(
-            struct(_cdc_topic_life, _cdc_offset) < _cdc_resetting.starts[_cdc_partition],
-            _cdc_topic_life < _cdc_resetting._cdc_topic_life or _cdc_lsn <> _cdc_commit_lsn or _cdc_op = 'r'
-        )
-    )
+    case
+        when _cdc_resetting._cdc_reset = 'truncate' and _cdc_partition = _cdc_resetting._cdc_partition
+            then struct(_cdc_topic_life, _cdc_offset) < struct(_cdc_resetting._cdc_topic_life, _cdc_resetting._cdc_offset)
+        when _cdc_resetting._cdc_reset = 'truncate'
+            then struct(_cdc_commit_lsn, _cdc_lsn) < struct(_cdc_resetting._cdc_commit_lsn, _cdc_resetting._cdc_lsn)
+        else
+            greatest(_cdc_lsn, _cdc_commit_lsn) < _cdc_resetting._cdc_lsn
+            and coalesce(
+                struct(_cdc_topic_life, _cdc_offset) < _cdc_resetting.starts[_cdc_partition],
+                _cdc_topic_life < _cdc_resetting._cdc_topic_life or _cdc_lsn <> _cdc_commit_lsn or _cdc_op = 'r'
+            )
+    end
 {%- endmacro %}

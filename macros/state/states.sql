@@ -52,7 +52,7 @@
 
         union all
 
-        select{{ ' /*+ merge(new_changes) */' if rare.many_changes }}
+        select{{ ' /*+ merge(new_changes) */' if rare.many_changes and not rare.new_resets }}
             {%- for column in columns %}
             {{ column.name }},
             {%- endfor %}

@@ -62,8 +62,8 @@ class Emptying:
 
     Attributes:
         tables: which.
-        way: `alone`; `amid` rows of the same transaction; `beside` a transaction that is open all the while; `undone`
-            by a rollback of it all, or `undone_in_part` by one to a savepoint.
+        way: `alone`; `amid` rows of the same transaction, while another one is committed; `beside` a transaction that
+            is open all the while; `undone` by a rollback of it all, or `undone_in_part` by one to a savepoint.
     """
 
     tables: tuple[str, ...]

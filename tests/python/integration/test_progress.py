@@ -272,6 +272,9 @@ LATE_RESETS = [
     (1, 1, 2, {"op": "c", "id": 5002, "lsn": 700}),
     (3, 2, 1, {"op": "r", "id": 5003, "lsn": 900, "snapshot": "last"}),
     (4, 1, 3, {"op": "r", "id": 5002, "lsn": 900, "snapshot": "true"}),
+    # A transaction creates a row and truncates. Another is committed before it. Its truncate lands before its row.
+    (4, 3, 0, {"op": "t", "id": None, "lsn": 1050, "follows": 1100}),
+    (5, 4, 0, {"op": "c", "id": 5004, "lsn": 1000, "follows": 1100}),
 ]
 
 
@@ -281,10 +284,11 @@ def test_a_reset_may_land_late(story: Story) -> None:
     first = story.lane.stack.value(
         f"select max(greatest(_cdc_lsn, _cdc_commit_lsn)) from {story.lane.silver}.{READINGS.base}"
     )
-    for batch in range(1, 5):
+    for batch in range(1, 6):
         for number, partition, offset, change in LATE_RESETS:
             if number == batch:
-                land(story, bronze, partition, offset, {**change, "lsn": first + change["lsn"]})
+                places = {name: first + change[name] for name in ("lsn", "follows") if name in change}
+                land(story, bronze, partition, offset, {**change, **places})
         story.run()
     query = (
         "select * except (_ingested_at, _run_number, _loaded_at) "
@@ -293,15 +297,23 @@ def test_a_reset_may_land_late(story: Story) -> None:
     grown = story.lane.stack.rows(query)
     story.run("--full-refresh", "--select", READINGS.staging, HISTORY)
     assert difference(story.lane.stack.rows(query), grown) == ""
-    ours = {key: [row["is_deleted"] for row in grown if row["id"] == key] for key in (5001, 5002, 5003)}
-    assert ours == {5001: [False, True, False, True], 5002: [False], 5003: [False]}
+    ours = {key: [row["is_deleted"] for row in grown if row["id"] == key] for key in range(5001, 5005)}
+    assert ours == {5001: [False, True, False, True], **{key: [False, True] for key in range(5002, 5005)}}
 
 
 def land(story: Story, bronze: str, partition: int, offset: int, change: dict[str, Any]) -> None:
-    """Append a message to Bronze, with a partition and an offset."""
+    """Append a message to Bronze, with a partition and an offset.
+
+    Args:
+        story: of the lane.
+        bronze: the table.
+        partition: of the topic.
+        offset: in the partition.
+        change: `op`, `id`, `lsn`, perhaps `snapshot` or `follows`, the newest commit before it, else `lsn` - 1.
+    """
     source = {"lsn": change["lsn"], "txId": change["lsn"], "ts_ms": 0, "snapshot": change.get("snapshot")}
     if "snapshot" not in change:
-        source["sequence"] = json.dumps([str(change["lsn"] - 1), str(change["lsn"])])
+        source["sequence"] = json.dumps([str(change.get("follows", change["lsn"] - 1)), str(change["lsn"])])
     after = None if change["id"] is None else {"id": change["id"], "title": "", "body": ""}
     key = None if after is None else json.dumps({"id": change["id"]})
     value = json.dumps({"op": change["op"], "after": after, "source": source})
