@@ -25,6 +25,7 @@
             {%- set relation = load_relation(relation_of(node)) -%}
             {%- if relation is not none -%}
                 {%- do run_query('optimize ' ~ relation) -%}
+                {%- do this_run().models.get(node.unique_id, {}).update({'version': none}) -%}
             {%- endif -%}
         {%- endfor -%}
     {%- endif -%}

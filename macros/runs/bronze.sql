@@ -1,10 +1,10 @@
-{#- Adds to what is known of each base model what is new in its Bronze table, which is all of it for a model that is built again (`reads_all`): `landed`,
+{#- Adds to what is known of each selected base model what is new in its Bronze table, which is all of it for a model that is built again (`reads_all`): `landed`,
     the last offset of each life and partition, as in `offsets`; `lowest_lsn`, the lowest LSN among the new messages, none where `reads_all`; `deletes`,
     whether one of them may be a delete, by its text; and `is_plain`, whether all are without a schema. One query over all Bronze tables. -#}
 {% macro look_at_bronze(models) -%}
     {%- set fields = {'source': 'struct<lsn: bigint, sequence: string>'} -%}
     {%- set asked = [] -%}
-    {%- for node in graph.nodes.values() if node.unique_id in models and is_base_model(node) -%}
+    {%- for node in graph.nodes.values() if node.unique_id in models and is_base_model(node) and is_selected(node) -%}
         {%- set source = bronze_of(node) -%}
         {%- set bronze = load_relation(relation_of(source)) if source else none -%}
         {%- set known = models[node.unique_id] -%}

@@ -5,7 +5,7 @@
     {%- if is_incremental() and not has_news() -%}
         {{ return(leave_as_it_is()) }}
     {%- endif -%}
-    {%- do facts_of_this_model().update({'has_run': true, 'is_made': not is_incremental()}) -%}
+    {%- do facts_of_this_model().update({'has_run': true, 'is_made': not is_incremental(), 'version': none}) -%}
     {%- if is_incremental() and fits_one_statement() -%}
         {{ return(write_in_one_statement(sql)) }}
     {%- endif -%}
@@ -16,7 +16,7 @@
     {%- if is_incremental() and not has_news() -%}
         {{ return(leave_as_it_is()) }}
     {%- endif -%}
-    {%- do facts_of_this_model().update({'has_run': true, 'is_made': not is_incremental()}) -%}
+    {%- do facts_of_this_model().update({'has_run': true, 'is_made': not is_incremental(), 'version': none}) -%}
     {{ return(dbt.materialization_incremental_databricks()) }}
 {%- endmaterialization %}
 

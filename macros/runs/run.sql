@@ -9,11 +9,12 @@
     {%- if graph.get('financial_insights_run', {}).get('invocation_id') != invocation_id -%}
         {%- set models = read_progress() -%}
         {%- do look_at_bronze(models) -%}
-        {%- do graph.update({'financial_insights_run': {
-            'invocation_id': invocation_id,
-            'number': (models.values() | map(attribute='read_up_to') | max | default(0, true)) + 1,
-            'models': models,
-        }}) -%}
+        {%- set numbers = models.values() | map(attribute='read_up_to') | list -%}
+        {%- do numbers.append(remembered().get('number', 0)) -%}
+        {%- do graph.update({'financial_insights_run': {'invocation_id': invocation_id, 'number': (numbers | max) + 1, 'models': models}}) -%}
+        {%- if 'financial_insights_memory' in graph -%}
+            {%- do remembered().update({'number': graph.financial_insights_run.number, 'models': models}) -%}
+        {%- endif -%}
     {%- endif -%}
     {{ return(graph.financial_insights_run) }}
 {%- endmacro %}
