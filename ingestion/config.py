@@ -150,3 +150,8 @@ def sql_name(part: str) -> str:
     """One part of a name in SQL, in backticks where it needs them: Unity Catalog's may hold a hyphen, say."""
     part = part.strip("`")
     return part if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part) else f"`{part}`"
+
+
+def last_part(name: str) -> str:
+    """The last part of a table's name in SQL, without backticks: `main.bronze.transactions` is `transactions`."""
+    return name.rpartition(".")[2].strip("`")

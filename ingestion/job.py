@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from uuid import UUID
 
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -98,6 +99,7 @@ def ingest_continuously(
     look_for_topics_every: float = 30.0,
     report: Progress,
     should_stop: Callable[[], bool],
+    landed: Callable[[str], None] = lambda topic: None,
 ) -> None:
     """Land messages as they come, until told to stop; a topic that appears meanwhile is taken up.
 
@@ -111,6 +113,7 @@ def ingest_continuously(
         look_for_topics_every: seconds.
         report: gets one line when a topic starts and when one fails.
         should_stop: asked once a second.
+        landed: gets a topic's name when its query starts, and within a second or two of each micro-batch.
 
     Raises:
         IngestionError: told to stop, with topics that had failed on the way.
@@ -118,6 +121,7 @@ def ingest_continuously(
     queries: dict[str, StreamingQuery] = {}
     lives: dict[str, int] = {}
     troubles: dict[str, str] = {}
+    batches: dict[str, tuple[UUID, int]] = {}  # run of the query, and how many micro-batches it has landed
 
     def take_up(topic: str, life: Life) -> None:
         if topic in queries:
@@ -153,12 +157,26 @@ def ingest_continuously(
                 ended = query.exception() if topic not in troubles else None
                 if ended is not None:
                     complain(topic, explain(ended, config, topic, lives[topic]))
+                if (done := batches_done(query)) != batches.get(topic):
+                    batches[topic] = done
+                    landed(topic)
             time.sleep(1)
     finally:
         for query in queries.values():
             query.stop()
     if troubles:
         raise IngestionError("\n".join(dict.fromkeys(troubles.values())))
+
+
+def batches_done(query: StreamingQuery) -> tuple[UUID, int]:
+    """The run of a query, and the number of micro-batches it has landed, of all its runs.
+
+    A trigger that finds nothing to read reports the number of the batch that is next.
+    """
+    progress = query.lastProgress
+    if progress is None:
+        return (UUID(str(query.runId)), 0)
+    return (progress.runId, progress.batchId + (progress.numInputRows > 0))
 
 
 def look(spark: SparkSession, config: Config) -> Found:

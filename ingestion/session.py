@@ -23,14 +23,36 @@ def spark_session() -> SparkSession:
     Raises:
         IngestionError: nothing listens there.
     """
-    # Databricks' serverless compute sets the variable too, to a socket that its own PySpark knows ("unix:///…").
-    is_server = os.environ.get("SPARK_REMOTE", "").startswith("sc://")
-    if is_server:
-        require_spark()
+    if not names_a_server():
+        return SparkSession.builder.getOrCreate()
+    require_spark()
     session = SparkSession.builder.getOrCreate()
-    if is_server:
-        give_up_soon(session)
+    give_up_soon(session)
     return session
+
+
+def new_spark_session() -> SparkSession:
+    """A further session of this process on that server, or the cluster's one session.
+
+    PySpark takes the newest for the process's own.
+
+    Raises:
+        IngestionError: nothing listens there.
+    """
+    if not names_a_server():
+        return SparkSession.builder.getOrCreate()
+    require_spark()
+    session = SparkSession.builder.create()
+    give_up_soon(session)
+    return session
+
+
+def names_a_server() -> bool:
+    """Whether `SPARK_REMOTE` names a Spark Connect server.
+
+    Databricks' serverless compute sets the variable too, to a socket that its own PySpark knows ("unix:///…").
+    """
+    return os.environ.get("SPARK_REMOTE", "").startswith("sc://")
 
 
 def give_up_soon(session: SparkSession) -> None:

@@ -17,15 +17,15 @@
 {%- endmacro %}
 
 {#- Compact small files, once in `runs_between_compactions` runs that write. Each run adds one or more files to a table, and each scan opens all of them.
-    OPTIMIZE leaves large files as they are. Rows are not ordered by key, as `make optimize` does. On Databricks, predictive optimization does this. -#}
+    OPTIMIZE leaves large files as they are. Rows are not ordered by key, as `make optimize` does. On Databricks, predictive optimization does this, and a
+    process that stays does it between its runs. -#}
 {% macro compact_when_due() -%}
     {%- set wrote = this_run().models.values() | selectattr('has_run', 'defined') | list -%}
-    {%- if target.type != 'databricks' and wrote and this_run().number % var('runs_between_compactions') == 0 -%}
+    {%- if target.type != 'databricks' and 'financial_insights_memory' not in graph and wrote and this_run().number % var('runs_between_compactions') == 0 -%}
         {%- for node in (graph.sources.values() | list) + (graph.nodes.values() | list) if node.resource_type == 'source' or has_run_numbers(node) -%}
             {%- set relation = load_relation(relation_of(node)) -%}
             {%- if relation is not none -%}
                 {%- do run_query('optimize ' ~ relation) -%}
-                {%- do this_run().models.get(node.unique_id, {}).update({'version': none}) -%}
             {%- endif -%}
         {%- endfor -%}
     {%- endif -%}

@@ -27,7 +27,7 @@
             {%- do tables.append(node.unique_id) -%}
         {%- endfor -%}
     {%- endif -%}
-    {{ return(tables | select('in', graph.nodes) | list) }}
+    {{ return(tables | select('in', graph.nodes) | unique | list) }}
 {%- endmacro %}
 
 {#- Whether a view, or a view that it reads, lists every base model. -#}
@@ -52,7 +52,33 @@
         {%- if relation is none -%}
             {{ return(none) }}
         {%- endif -%}
-        {%- do facts.update({'version': run_query('describe history ' ~ relation ~ ' limit 1').rows[0]['version'] | int}) -%}
+        {%- do facts.update({'version': newest_version(relation)}) -%}
     {%- endif -%}
     {{ return(facts.version) }}
+{%- endmacro %}
+
+{#- The newest Delta version of a table. -#}
+{% macro newest_version(relation) -%}
+    {{ return(run_query('describe history ' ~ relation ~ ' limit 1').rows[0]['version'] | int) }}
+{%- endmacro %}
+
+{#- The versions that the last run published, by the names of the tables; empty before the first. -#}
+{% macro published_versions() -%}
+    {%- set versions = {} -%}
+    {%- set node = graph.nodes.values() | selectattr('name', 'equalto', 'published_marts') | first -%}
+    {%- set relation = load_relation(relation_of(node)) if node else none -%}
+    {%- if relation is not none -%}
+        {%- set query -%}
+            select distinct table_name, version
+            from (
+                select explode(table_versions) as (table_name, version)
+                from {{ relation }}
+                where _run_number = (select max(_run_number) from {{ relation }})
+            )
+        {%- endset -%}
+        {%- for row in run_query(query).rows -%}
+            {%- do versions.update({row['table_name']: row['version'] | int}) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(versions) }}
 {%- endmacro %}

@@ -1,0 +1,128 @@
+"""Command line of the service, one for all places: `python -m live`, the wheel's `live`, or a call of `main`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+import ingestion
+from live.bronze import BronzeIngestion
+from live.builder import Builder
+from live.errors import LiveError, SparkIsGone
+from live.maintenance import Maintenance
+from live.moved import MovedTables
+from live.service import follow
+
+PROJECT = Path(__file__).resolve().parent.parent
+COMMAND = "make live"
+# What a supervisor may take for "start me again" (sysexits.h, EX_TEMPFAIL).
+TRY_AGAIN = 75
+# Seconds for the streaming queries to end their micro-batches.
+STOP_SECONDS = 30.0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Keep Gold behind the bank until SIGTERM or SIGINT; what a person can mend ends in one line and exit code 1."""
+    options = parse(arguments)
+    if options.wait is not None:
+        os.environ["WRITER_WAIT"] = str(options.wait)
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, frame: stopping.set())
+    try:
+        run(options, stopping)
+    except SparkIsGone as error:
+        say(str(error))
+        leave(TRY_AGAIN)
+    except (LiveError, ingestion.IngestionError) as error:
+        say(str(error))
+        leave(TRY_AGAIN if str(error) == ingestion.told_that_spark_ended() else 1)
+    leave(0)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What may be said on the command line."""
+    parser = argparse.ArgumentParser(prog="live", description="Gold follows the bank until it is stopped.")
+    parser.add_argument("--project-dir", type=Path, default=PROJECT, help="dbt's project (default: this one)")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        metavar="SECONDS",
+        help="wait for another process that writes the same tables (WRITER_WAIT)",
+    )
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace, stopping: threading.Event) -> None:
+    """Start ingestion and follow it."""
+    config = ingestion.Config.from_environment(os.environ)
+    # In this order: dbt-spark takes the session that was made last.
+    ingesting = ingestion.new_spark_session()
+    building = ingestion.new_spark_session()
+    with (
+        ingestion.writer_lock(os.environ.get("DBT_SCHEMA") or "silver", COMMAND, building),
+        ingestion.writer_lock(config.schema, COMMAND, ingesting),
+    ):
+        # Compaction's old files are of use to nobody after an hour; Delta's own limit is a week.
+        building.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
+        builder = Builder(options.project_dir)
+        moved = MovedTables()
+        bronze = BronzeIngestion(ingesting, config, landed=moved.add, report=say)
+        bronze.start()
+        say("Gold follows the bank. Stop it with Ctrl-C.")
+        try:
+            follow(
+                bronze,
+                builder,
+                moved,
+                Maintenance(builder, builder.tables),
+                keep_alive=lambda: touch(building),
+                report=say,
+                should_stop=stopping.is_set,
+            )
+        finally:
+            bronze.stop(STOP_SECONDS)
+    say("Stopped. Nothing is lost: make live goes on from here.")
+
+
+def touch(spark: SparkSession) -> None:
+    """Call the session, so that the server keeps it.
+
+    Raises:
+        SparkIsGone: the server is gone, or is another one.
+    """
+    with spark_that_may_go():
+        spark.sql("select 1").collect()
+
+
+@contextmanager
+def spark_that_may_go() -> Iterator[None]:
+    """Turn what PySpark raises without its server into one line."""
+    try:
+        yield
+    except PySparkException as error:
+        if not ingestion.spark_ended(error):
+            raise
+        raise SparkIsGone(ingestion.told_that_spark_ended()) from None
+
+
+def say(line: str) -> None:
+    """Print a line with the time."""
+    print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True)
+
+
+def leave(code: int) -> None:
+    """End the process at once: PySpark's own goodbye tries to reach a server that may be gone for minutes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

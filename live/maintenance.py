@@ -1,0 +1,86 @@
+"""What is done beside the builds: snapshots, data tests, freshness, compaction and VACUUM, a few seconds at a time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from live.builder import Builder, Outcome
+
+# A round begins when this many builds have run since the last one, or one or more and then nothing for so long.
+BUILDS_PER_ROUND = 50
+QUIET_SECONDS = 30.0
+# While messages keep coming, one step is done after each so many builds.
+BUILDS_PER_STEP = 5
+# dbt runs as many tests at once as it has threads.
+TESTS_PER_STEP = 4
+TABLES_PER_STEP = 4
+
+Step = list[str]
+
+
+class Maintenance:
+    """Rounds of small steps. Each is a command of dbt of a few seconds: a build that becomes due meanwhile waits."""
+
+    def __init__(self, builder: Builder, tables: Iterable[str]) -> None:
+        """Begin with nothing to do.
+
+        Args:
+            builder: runs the steps.
+            tables: names of the tables whose files are compacted and removed; none where the platform does it.
+        """
+        self._builder = builder
+        self._tables = list(tables)
+        self._steps: deque[Step] = deque()
+        self._builds_since_round = 0
+        self._builds_since_step = 0
+        self._last_build = time.monotonic()
+
+    def built(self) -> None:
+        """A build has run."""
+        self._builds_since_round += 1
+        self._builds_since_step += 1
+        self._last_build = time.monotonic()
+
+    def is_due(self, *, is_quiet: bool) -> bool:
+        """Whether a step should be done now.
+
+        Args:
+            is_quiet: whether nothing waits to be built.
+        """
+        if not self._steps and self._round_is_due():
+            self._steps.extend(self._round())
+            self._builds_since_round = 0
+        return bool(self._steps) and (is_quiet or self._builds_since_step >= BUILDS_PER_STEP)
+
+    def step(self) -> Outcome:
+        """Do the next step."""
+        self._builds_since_step = 0
+        outcome = self._builder.command(*self._steps.popleft())
+        if not self._steps:
+            self._builder.forget()
+        return outcome
+
+    def _round_is_due(self) -> bool:
+        was_quiet = time.monotonic() - self._last_build >= QUIET_SECONDS
+        return self._builds_since_round >= (1 if was_quiet else BUILDS_PER_ROUND)
+
+    def _round(self) -> Iterator[Step]:
+        """The steps of a round: first what keeps the builds fast."""
+        for some in batched_lists(self._tables, TABLES_PER_STEP):
+            yield ["run-operation", "compact_tables", "--args", json.dumps({"names": some})]
+        for name in self._builder.snapshots:
+            yield ["snapshot", "--select", name]
+        yield ["source", "freshness"]
+        for some in batched_lists(self._builder.data_tests, TESTS_PER_STEP):
+            yield ["test", "--select", *some]
+        for some in batched_lists(self._tables, TABLES_PER_STEP):
+            yield ["run-operation", "vacuum_tables", "--args", json.dumps({"names": some})]
+
+
+def batched_lists(names: list[str], size: int) -> Iterator[list[str]]:
+    """The names, so many at a time."""
+    for start in range(0, len(names), size):
+        yield names[start : start + size]

@@ -1,0 +1,89 @@
+"""The loop: what moved is built, one build at a time, and maintenance fills the time between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from live.bronze import BronzeIngestion
+from live.builder import Builder, Outcome
+from live.errors import LiveError
+from live.maintenance import Maintenance
+from live.moved import MovedTables
+
+# Seconds. Queries of one transaction's tables land within a moment of each other: one build takes them together.
+SETTLE = 0.3
+# How often a signal is looked for.
+TICK = 0.5
+# After a build that failed, before it is tried again: doubled each time, up to the last.
+RETRY, LONGEST_RETRY = 5.0, 60.0
+# A Spark Connect session that nobody calls ends after an hour (spark.connect.session.manager.defaultSessionTimeout).
+KEEP_ALIVE = 300.0
+
+
+def follow(
+    bronze: BronzeIngestion,
+    builder: Builder,
+    moved: MovedTables,
+    maintenance: Maintenance,
+    *,
+    keep_alive: Callable[[], None],
+    report: Callable[[str], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Keep Gold behind Bronze until told to stop; the build or step that runs then is finished.
+
+    Args:
+        bronze: ingestion, started.
+        builder: runs dbt.
+        moved: what `bronze` tells of.
+        maintenance: what is done between builds.
+        keep_alive: touches the builds' Spark session; raises LiveError if Spark is gone.
+        report: gets one line for each build, and for each thing that failed.
+        should_stop: asked between builds and steps.
+
+    Raises:
+        LiveError: ingestion ended, or Spark is gone.
+    """
+    everything = True
+    failures = 0
+    retry_at = touched_at = time.monotonic()
+    while not should_stop():
+        if bronze.error is not None or not bronze.is_alive():
+            raise LiveError(str(bronze.error or "Ingestion ended."))
+        now = time.monotonic()
+        is_quiet = not moved.wait(0.0) and not everything
+        if now >= retry_at and not is_quiet:
+            if not everything:
+                time.sleep(SETTLE)
+            tables = moved.take()
+            outcome = builder.build(None if everything else tables)
+            report_build(report, "everything" if everything else ", ".join(tables), outcome)
+            if outcome.is_complete:
+                everything, failures = False, 0
+                maintenance.built()
+            else:
+                keep_alive()
+                moved.add(*tables)
+                failures += 1
+                delay = min(RETRY * 2 ** (failures - 1), LONGEST_RETRY)
+                report(f"It is tried again in {delay:.0f} s.")
+                retry_at = time.monotonic() + delay
+            touched_at = time.monotonic()
+        if not failures and maintenance.is_due(is_quiet=is_quiet):
+            for trouble in maintenance.step().troubles:
+                report(trouble)
+            touched_at = time.monotonic()
+        elif is_quiet or failures:
+            moved.wait(TICK) if not failures else time.sleep(TICK)
+        if time.monotonic() - touched_at >= KEEP_ALIVE:
+            keep_alive()
+            touched_at = time.monotonic()
+
+
+def report_build(report: Callable[[str], None], what: str, outcome: Outcome) -> None:
+    """One line on a build, and one for each trouble."""
+    if outcome.is_complete:
+        report(f"Gold has {what}: {outcome.seconds:.1f} s")
+    for trouble in outcome.troubles:
+        report(trouble)

@@ -1,0 +1,30 @@
+{#- Put small files of some tables together; for `dbt run-operation`. On Databricks, predictive optimization does it. -#}
+{% macro compact_tables(names) -%}
+    {%- for relation in tables_named(names) -%}
+        {%- do run_query('optimize ' ~ relation) -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- Remove files that no version of the last `vacuum_hours` has; for `dbt run-operation`. A table whose newest version is not the published one is left
+    alone: a reader needs the published version's files, however old they are. On Databricks, predictive optimization does it, after a week. -#}
+{% macro vacuum_tables(names) -%}
+    {%- set published = published_versions() -%}
+    {%- for relation in tables_named(names) -%}
+        {%- set name = relation | replace('`', '') -%}
+        {%- if name not in published or published[name] == newest_version(relation) -%}
+            {%- do run_query('vacuum ' ~ relation ~ ' retain ' ~ var('vacuum_hours') ~ ' hours') -%}
+        {%- endif -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- The tables of sources, models and snapshots of these names; those that are there. -#}
+{% macro tables_named(names) -%}
+    {%- set relations = [] -%}
+    {%- for node in (graph.sources.values() | list) + (graph.nodes.values() | list) if node.name in names -%}
+        {%- set relation = load_relation(relation_of(node)) -%}
+        {%- if relation is not none -%}
+            {%- do relations.append(relation) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(relations) }}
+{%- endmacro %}
