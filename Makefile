@@ -17,7 +17,7 @@ INSTALLED := .venv/.installed
 # A path without a slash before it would be looked for in PATH, or taken for an option.
 WITH_STACK := stack="$${INSIGHTS_HOME:-./.local}/env"; case "$$stack" in /*) ;; *) stack="./$$stack" ;; esac; [ ! -f "$$stack" ] || . "$$stack";
 
-.PHONY: help setup demo up down status logs simulate ingest build optimize reconcile resnapshot dashboard queries docs bi bundle-check lint types test parity fuzz bench lock
+.PHONY: help setup demo up down status logs simulate ingest build live optimize reconcile resnapshot dashboard queries docs bi bundle-check lint types test parity fuzz bench lock
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
@@ -58,6 +58,9 @@ ingest: setup ## Kafka to Bronze
 
 build: setup ## Silver, Gold and their tests
 	@$(BIN)/dbt build
+
+live: setup ## Gold follows the bank until Ctrl-C, a few seconds behind it
+	@$(BIN)/python -m local live
 
 optimize: setup ## small files together, rows in the order of their keys; now and then, as the bank grows
 	@$(BIN)/dbt run-operation optimize_tables

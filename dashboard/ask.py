@@ -42,8 +42,9 @@ def ask(*queries: str, **parameters: Parameter) -> list[pandas.DataFrame]:
 @st.cache_data(ttl=FRESH, max_entries=500, show_spinner=False)
 def _answers(queries: tuple[str, ...], parameters: tuple[tuple[str, Parameter], ...]) -> list[pandas.DataFrame]:
     store = gold()
+    publication = store.published()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda name: store.query(name, **dict(parameters)), queries))
+        return list(pool.map(lambda name: store.query(name, publication, **dict(parameters)), queries))
 
 
 def now() -> datetime:

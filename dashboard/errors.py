@@ -5,6 +5,10 @@ class DashboardError(Exception):
     """The message is one line: what is wrong, and what to do."""
 
 
+class NotBuiltError(DashboardError):
+    """A table of Gold isn't there."""
+
+
 def one_line(error: object) -> str:
     """The first line of an error's text that says anything; the error's kind where none does."""
     lines = (line.strip() for line in str(error).splitlines())

@@ -6,7 +6,9 @@ The SQL is Databricks', which Spark knows too. It names tables alone; catalog an
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import cache
@@ -27,9 +29,14 @@ from pyspark.sql import SparkSession
 from sqlglot import TokenType
 
 import ingestion
-from dashboard.errors import DashboardError, one_line
+from dashboard.errors import DashboardError, NotBuiltError, one_line
+from dashboard.published import NEWEST, Publication
 
 QUERIES = Path(__file__).with_name("queries")
+
+# Seconds.
+DEFINITIONS_KEPT = 60.0
+NOT_FOUND = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND")
 
 Parameter = int | str | date
 
@@ -44,20 +51,63 @@ class Store(Protocol):
 class Gold:
     """The queries, by name."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, schema: str) -> None:
+        """Read from a store.
 
-    def query(self, name: str, **parameters: Parameter) -> pandas.DataFrame:
+        Args:
+            store: where queries are run; tables without a schema are Gold's.
+            schema: Gold's, with its catalog on Databricks, as dbt writes it.
+        """
+        self.store = store
+        self.schema = schema
+        self._definitions: dict[str, tuple[float, str | None]] = {}
+
+    def published(self) -> Publication | None:
+        """What the last run published; None before the first, as after an upgrade.
+
+        Raises:
+            DashboardError: the store doesn't answer.
+        """
+        try:
+            rows = self._rows(NEWEST)
+        except NotBuiltError:
+            return None
+        if rows.empty:
+            return None
+        return Publication(
+            run_number=int(rows.run_number.iloc[0]),
+            published_at=rows.published_at.iloc[0].to_pydatetime(),
+            versions={entry["key"]: int(entry["value"]) for entries in rows.table_versions for entry in entries},
+            marts=frozenset(rows.mart),
+        )
+
+    def query(self, name: str, publication: Publication | None = None, **parameters: Parameter) -> pandas.DataFrame:
         """The rows of a query. Money is Decimal, times are UTC without saying so.
 
         Args:
             name: of the file in `queries/` or `queries/metrics/`.
+            publication: read the marts as this run left them; None as they are now, perhaps in the middle of a run.
             parameters: what the query has after a colon; more are passed over.
 
         Raises:
             DashboardError: the store doesn't answer, or has no such table.
         """
-        rows = self.store.rows(with_literals(statement(name), parameters))
+        return self.sql(with_literals(statement(name), parameters), publication)
+
+    def sql(self, sql: str, publication: Publication | None = None) -> pandas.DataFrame:
+        """The rows of a query of one's own; see `query`."""
+        return self._rows(publication.as_published(sql, self.schema, self._definition) if publication else sql)
+
+    def _definition(self, name: str) -> str | None:
+        """The SQL of a view; None of what is no view. Kept for a minute, as it changes when dbt's project does."""
+        known = self._definitions.get(name)
+        if known is None or time.monotonic() - known[0] > DEFINITIONS_KEPT:
+            described = json.loads(self._rows(f"describe extended {name} as json").iloc[0, 0])
+            known = self._definitions[name] = (time.monotonic(), described.get("view_text"))
+        return known[1]
+
+    def _rows(self, sql: str) -> pandas.DataFrame:
+        rows = self.store.rows(sql)
         rows.attrs.clear()
         for column in rows.select_dtypes("datetimetz"):
             rows[column] = rows[column].dt.tz_convert("UTC").dt.tz_localize(None)
@@ -125,8 +175,8 @@ class Spark:
             raise DashboardError(str(error)) from error
         except PySparkException as error:
             condition = error.getCondition() or ""
-            if condition.startswith(("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND")):
-                raise DashboardError("Gold isn't all there yet. Build it with: make ingest build") from error
+            if condition.startswith(NOT_FOUND):
+                raise NotBuiltError("Gold isn't all there yet. Build it with: make ingest build") from error
             self._session = None
             raise DashboardError(f"Spark refuses: {one_line(error)}") from error
 
@@ -168,6 +218,8 @@ class Warehouse:
             self._idle.put(connection)
             return rows
         except (OSError, ValueError, DatabricksError) as error:
+            if any(condition in str(error) for condition in NOT_FOUND):
+                raise NotBuiltError(f"Databricks refuses: {one_line(error)}") from error
             raise DashboardError(f"Databricks refuses: {one_line(error)}") from error
 
     def _take(self) -> Connection:
@@ -192,9 +244,11 @@ def open_gold(environment: Mapping[str, str] = os.environ) -> Gold:
     prefix = environment.get("DBT_SCHEMA", "" if target in ("local", "prod") else "dev")
     schema = f"{prefix}_gold" if prefix and target != "prod" else "gold"
     if target == "local":
-        return Gold(Spark(schema))
+        return Gold(Spark(schema), schema)
     if missing := [name for name in ("DATABRICKS_HOST", "DATABRICKS_HTTP_PATH") if not environment.get(name)]:
         raise DashboardError(f"It isn't said where the warehouse is. Set in the environment: {', '.join(missing)}")
+
+    catalog = environment.get("DATABRICKS_CATALOG", target)
 
     def connect() -> Connection:
         config = Config()
@@ -202,8 +256,8 @@ def open_gold(environment: Mapping[str, str] = os.environ) -> Gold:
             server_hostname=config.hostname,
             http_path=environment["DATABRICKS_HTTP_PATH"],
             credentials_provider=lambda: config.authenticate,
-            catalog=environment.get("DATABRICKS_CATALOG", target),
+            catalog=catalog,
             schema=schema,
         )
 
-    return Gold(Warehouse(connect))
+    return Gold(Warehouse(connect), f"{catalog}.{schema}")

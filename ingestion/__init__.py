@@ -3,7 +3,7 @@
 from ingestion.command_line import main
 from ingestion.config import Config, last_part
 from ingestion.errors import IngestionError
-from ingestion.job import Landed, ingest_available, ingest_continuously, not_landed
+from ingestion.job import Landed, MicroBatch, ingest_available, ingest_continuously, not_landed
 from ingestion.lock import leave_writer_lock, take_writer_lock, writer_lock
 from ingestion.schema import to_bronze
 from ingestion.secret_scope import SecretStore
@@ -20,6 +20,7 @@ __all__ = [
     "Config",
     "IngestionError",
     "Landed",
+    "MicroBatch",
     "SecretStore",
     "give_up_now",
     "ingest_available",

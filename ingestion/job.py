@@ -24,6 +24,8 @@ from ingestion.lives import Ends, Life, count_readable, find_ends, find_lives, t
 from ingestion.schema import BRONZE_COLUMNS, LIFE, LIFE_COLUMN, to_bronze
 
 Progress = Callable[[str], None]
+# The last micro-batch that a query landed: the query's run, and the number of batches in all its runs.
+MicroBatch = tuple[UUID, int]
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def ingest_continuously(
     look_for_topics_every: float = 30.0,
     report: Progress,
     should_stop: Callable[[], bool],
-    landed: Callable[[str], None] = lambda topic: None,
+    landed: Callable[[str, MicroBatch], None] = lambda topic, batch: None,
 ) -> None:
     """Land messages as they come, until told to stop; a topic that appears meanwhile is taken up.
 
@@ -113,7 +115,8 @@ def ingest_continuously(
         look_for_topics_every: seconds.
         report: gets one line when a topic starts and when one fails.
         should_stop: asked once a second.
-        landed: gets a topic's name when its query starts, and within a second or two of each micro-batch.
+        landed: gets a topic's name and its last micro-batch, after the query's first trigger and within a second or two
+            of each micro-batch.
 
     Raises:
         IngestionError: told to stop, with topics that had failed on the way.
@@ -121,7 +124,7 @@ def ingest_continuously(
     queries: dict[str, StreamingQuery] = {}
     lives: dict[str, int] = {}
     troubles: dict[str, str] = {}
-    batches: dict[str, tuple[UUID, int]] = {}  # run of the query, and how many micro-batches it has landed
+    batches: dict[str, MicroBatch] = {}
 
     def take_up(topic: str, life: Life) -> None:
         if topic in queries:
@@ -157,9 +160,10 @@ def ingest_continuously(
                 ended = query.exception() if topic not in troubles else None
                 if ended is not None:
                     complain(topic, explain(ended, config, topic, lives[topic]))
-                if (done := batches_done(query)) != batches.get(topic):
+                done = batches_done(query)
+                if done is not None and done != batches.get(topic):
                     batches[topic] = done
-                    landed(topic)
+                    landed(topic, done)
             time.sleep(1)
     finally:
         for query in queries.values():
@@ -168,15 +172,13 @@ def ingest_continuously(
         raise IngestionError("\n".join(dict.fromkeys(troubles.values())))
 
 
-def batches_done(query: StreamingQuery) -> tuple[UUID, int]:
-    """The run of a query, and the number of micro-batches it has landed, of all its runs.
+def batches_done(query: StreamingQuery) -> MicroBatch | None:
+    """The last micro-batch that a query landed; None before its first trigger.
 
     A trigger that finds nothing to read reports the number of the batch that is next.
     """
     progress = query.lastProgress
-    if progress is None:
-        return (UUID(str(query.runId)), 0)
-    return (progress.runId, progress.batchId + (progress.numInputRows > 0))
+    return (progress.runId, progress.batchId + (progress.numInputRows > 0)) if progress is not None else None
 
 
 def look(spark: SparkSession, config: Config) -> Found:

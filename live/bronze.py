@@ -53,6 +53,8 @@ class BronzeIngestion(threading.Thread):
         self._landed = landed
         self._report = report
         self._stopping = threading.Event()
+        self._batches: dict[str, ingestion.MicroBatch] = {}
+        self._lock = threading.Lock()
 
     def run(self) -> None:
         """Land messages; what ends it early is kept in `error`."""
@@ -75,14 +77,20 @@ class BronzeIngestion(threading.Thread):
         self._stopping.set()
         self.join(seconds)
 
-    def _landed_of(self, topic: str) -> None:
+    def _landed_of(self, topic: str, batch: ingestion.MicroBatch) -> None:
+        """Tell of each micro-batch once, whoever hears of it first."""
+        with self._lock:
+            known = self._batches.get(topic)
+            if known == batch or (known is not None and known[0] == batch[0] and known[1] > batch[1]):
+                return
+            self._batches[topic] = batch
         self._landed(ingestion.last_part(self._config.table_of(topic)))
 
 
 class Listener(StreamingQueryListener):
     """Hears of each micro-batch that landed messages."""
 
-    def __init__(self, landed: Callable[[str], None]) -> None:
+    def __init__(self, landed: Callable[[str, ingestion.MicroBatch], None]) -> None:
         super().__init__()
         self._landed = landed
 
@@ -91,10 +99,11 @@ class Listener(StreamingQueryListener):
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:
         """Say of which topic it was: each query reads one."""
-        if event.progress.numInputRows:
-            for source in event.progress.sources:
+        progress = event.progress
+        if progress.numInputRows:
+            for source in progress.sources:
                 for topic in json.loads(source.endOffset):
-                    self._landed(topic)
+                    self._landed(topic, (progress.runId, progress.batchId + 1))
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:
         """Nothing to say."""

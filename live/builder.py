@@ -87,7 +87,7 @@ class Builder:
         manifest = Manifest.from_msgpack(self._packed, decoder=extended_mashumuro_decoder)
         manifest.build_flat_graph()  # type: ignore[no-untyped-call]
         manifest.flat_graph[MEMORY] = self._memory
-        done = dbtRunner(manifest=manifest).invoke([*QUIET, words[0], "--no-write-json", *self._options, *words[1:]])
+        done = dbtRunner(manifest=manifest).invoke([*QUIET, "--no-write-json", *words, *self._options])
         return Outcome(
             time.monotonic() - began, troubles_of(done), done.exception is None and not has_broken(done.result)
         )

