@@ -21,7 +21,7 @@ from dashboard import Gold
 # What the probe's transactions are for, so that nobody takes them for the bank's.
 CATEGORY = "latency probe"
 # Seconds between two looks at Gold.
-POLL = 1.0
+POLL = 0.5
 
 PARTS = ("capture", "bronze", "wait", "build", "read")
 

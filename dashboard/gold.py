@@ -60,6 +60,7 @@ class Gold:
         """
         self.store = store
         self.schema = schema
+        self._newest_run = 0
         self._definitions: dict[str, tuple[float, str | None]] = {}
 
     def published(self) -> Publication | None:
@@ -69,13 +70,18 @@ class Gold:
             DashboardError: the store doesn't answer.
         """
         try:
-            rows = self._rows(NEWEST)
+            rows = self._rows(NEWEST.format(known=self._newest_run))
+            if rows.empty and self._newest_run:
+                # The table was made again.
+                rows = self._rows(NEWEST.format(known=0))
         except NotBuiltError:
             return None
         if rows.empty:
             return None
+        rows = rows[rows.run_number == rows.run_number.max()]
+        self._newest_run = int(rows.run_number.iloc[0])
         return Publication(
-            run_number=int(rows.run_number.iloc[0]),
+            run_number=self._newest_run,
             published_at=rows.published_at.iloc[0].to_pydatetime(),
             versions={entry["key"]: int(entry["value"]) for entries in rows.table_versions for entry in entries},
             marts=frozenset(rows.mart),

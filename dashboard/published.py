@@ -14,10 +14,11 @@ from datetime import datetime
 import sqlglot
 from sqlglot import exp
 
+# From the run on that was the newest before, so that only the newest files are read.
 NEWEST = """
 select mart, map_entries(table_versions) as table_versions, published_at, _run_number as run_number
 from published_marts
-where _run_number = (select max(_run_number) from published_marts)
+where _run_number >= {known}
 """
 
 

@@ -6,8 +6,10 @@ dbt loads every importable module whose name begins with `dbt_` and starts the p
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 from dbt.adapters.spark import session as dbt_spark
@@ -117,9 +119,15 @@ def refuse_names(base: Any) -> None:
 
 
 def is_small(home: Home) -> bool:
-    """Whether the stack's tables are small, by all their files; where these aren't here, they may be large."""
-    warehouse = home.root / "warehouse"
-    return warehouse.is_dir() and sum(file.stat().st_size for file in warehouse.rglob("*.parquet")) < SMALL
+    """Whether the newest versions of the stack's tables are small. Without their files here, they may be large."""
+    logs = list((home.root / "warehouse").glob("*/*/_delta_log"))
+    return bool(logs) and sum(table_bytes(log) for log in logs) < SMALL
+
+
+def table_bytes(log: Path) -> int:
+    """Bytes of a Delta table's newest version, by the checksum file of its last commit; 0 if there is none."""
+    newest = max((file for file in log.iterdir() if file.suffix == ".crc" and file.stem.isdigit()), default=None)
+    return int(json.loads(newest.read_text())["tableSizeBytes"]) if newest else 0
 
 
 def interpret_statements(session: SparkSession) -> None:
