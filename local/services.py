@@ -313,6 +313,18 @@ def spark(home: Home, ports: dict[str, int]) -> Service:
         "spark.databricks.delta.catalog.update.enabled": "true",
         # OPTIMIZE writes files of this size, instead of a gigabyte: a merge reads whole files of the keys it looks for.
         "spark.databricks.delta.optimize.maxFileSize": str(32 * 1024 * 1024),
+        # VACUUM lists a table's folders in as many tasks. The default, 10,000, takes half a minute for any table.
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": cores,
+        # Old versions can't be read for longer than their files are kept. By default the log is kept for a month, in
+        # two files for each commit.
+        "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 1 days",
+        # Spark keeps what its web interface would show, also without one. `make live` runs statements for months.
+        "spark.ui.retainedJobs": "100",
+        "spark.ui.retainedStages": "100",
+        "spark.ui.retainedTasks": "1000",
+        "spark.sql.ui.retainedExecutions": "50",
+        "spark.sql.connect.ui.retainedSessions": "20",
+        "spark.sql.connect.ui.retainedStatements": "50",
         # What sorts keep before they spill. By default it is two thirds of the heap, and left no room for what else a
         # merge of nine million rows holds.
         "spark.memory.fraction": "0.4",
