@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable
@@ -71,6 +72,10 @@ class BronzeIngestion(threading.Thread):
             )
         except (ingestion.IngestionError, PySparkException) as error:
             self.error = error
+        finally:
+            # PySpark's thread would keep the process alive.
+            with contextlib.suppress(PySparkException):
+                self._spark.streams.removeListener(listener)
 
     def stop(self, seconds: float) -> None:
         """Stop the queries, each at the end of a micro-batch, and wait for it."""

@@ -43,11 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run(options, stopping)
     except SparkIsGone as error:
         say(str(error))
-        leave(TRY_AGAIN)
+        sys.exit(TRY_AGAIN)
     except (LiveError, ingestion.IngestionError) as error:
         say(str(error))
-        leave(TRY_AGAIN if str(error) == ingestion.told_that_spark_ended() else 1)
-    leave(0)
+        sys.exit(TRY_AGAIN if str(error) == ingestion.told_that_spark_ended() else 1)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -73,8 +72,6 @@ def run(options: argparse.Namespace, stopping: threading.Event) -> None:
         ingestion.writer_lock(os.environ.get("DBT_SCHEMA") or "silver", COMMAND, building),
         ingestion.writer_lock(config.schema, COMMAND, ingesting),
     ):
-        # Compaction's old files are of use to nobody after an hour; Delta's own limit is a week.
-        building.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
         builder = Builder(options.project_dir)
         moved = MovedTables()
         bronze = BronzeIngestion(ingesting, config, landed=moved.add, report=say)
@@ -90,6 +87,11 @@ def run(options: argparse.Namespace, stopping: threading.Event) -> None:
                 report=say,
                 should_stop=stopping.is_set,
             )
+        except SparkIsGone:
+            # No goodbye: it would be tried for as long as the session asks again.
+            for session in (ingesting, building):
+                ingestion.give_up_now(session)
+            raise
         finally:
             bronze.stop(STOP_SECONDS)
     say("Stopped. Nothing is lost: make live goes on from here.")
@@ -119,10 +121,3 @@ def spark_that_may_go() -> Iterator[None]:
 def say(line: str) -> None:
     """Print a line with the time."""
     print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True)
-
-
-def leave(code: int) -> None:
-    """End the process at once: PySpark's own goodbye tries to reach a server that may be gone for minutes."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
