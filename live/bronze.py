@@ -21,6 +21,8 @@ import ingestion
 
 # One second is about as long as a micro-batch takes. What lands in between is in the next one.
 EVERY = "1 second"
+# Seconds. Looking for new topics takes Spark a few seconds of work.
+LOOK_FOR_TOPICS_EVERY = 120.0
 
 
 class BronzeIngestion(threading.Thread):
@@ -66,6 +68,7 @@ class BronzeIngestion(threading.Thread):
                 self._spark,
                 self._config,
                 every=EVERY,
+                look_for_topics_every=LOOK_FOR_TOPICS_EVERY,
                 report=self._report,
                 should_stop=self._stopping.is_set,
                 landed=self._landed_of,
@@ -105,7 +108,8 @@ class Listener(StreamingQueryListener):
     def onQueryProgress(self, event: QueryProgressEvent) -> None:
         """Say of which topic it was: each query reads one."""
         progress = event.progress
-        if progress.numInputRows:
+        # Ingestion also has queries without a name, which look for topics and land nothing.
+        if progress.name and progress.numInputRows:
             for source in progress.sources:
                 for topic in json.loads(source.endOffset):
                     self._landed(topic, (progress.runId, progress.batchId + 1))
