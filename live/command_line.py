@@ -68,6 +68,9 @@ def run(options: argparse.Namespace, stopping: threading.Event) -> None:
     # In this order: dbt-spark takes the session that was made last.
     ingesting = ingestion.new_spark_session()
     building = ingestion.new_spark_session()
+    # A micro-batch has few rows: to compile Java for each takes longer than what the compiled code saves.
+    ingesting.conf.set("spark.sql.codegen.wholeStage", "false")
+    ingesting.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     with (
         ingestion.writer_lock(os.environ.get("DBT_SCHEMA") or "silver", COMMAND, building),
         ingestion.writer_lock(config.schema, COMMAND, ingesting),
