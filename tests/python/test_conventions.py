@@ -86,6 +86,13 @@ def test_each_bronze_table_leads_to_a_mart(manifest: dict[str, Any]) -> None:
     assert set.union(*reached.values()) == MARTS
 
 
+def test_each_mart_is_published(manifest: dict[str, Any]) -> None:
+    published = manifest["nodes"]["model.financial_insights.published_marts"]["depends_on"]["nodes"]
+    folder = [node["name"] for node in manifest["nodes"].values() if node["fqn"][1] == "marts"]
+    assert {name.rpartition(".")[2] for name in published} == MARTS
+    assert MARTS <= set(folder)
+
+
 def test_the_conventions_hold(parsed: Path, tmp_path: Path) -> None:
     config = tmp_path / "dbt-bouncer.yml"
     config.write_text((PROJECT / "dbt-bouncer.yml").read_text().replace("dir: target", f"dir: {parsed}"))
