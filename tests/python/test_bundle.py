@@ -232,7 +232,7 @@ FAULTS = {
     ),
     "something left out that isn't there": (
         *("databricks.yml", "    - source/**\n", "    - source/**\n    - sources/**\n"),
-        "databricks.yml: sync.exclude[11]: nothing is named sources/**",
+        "databricks.yml: sync.exclude[12]: nothing is named sources/**",
     ),
     "something that is needed and left out": (
         *("databricks.yml", "    - source/**\n", "    - source/**\n    - macros/**\n"),
