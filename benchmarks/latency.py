@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from pyspark.sql import SparkSession
 
-from dashboard import Gold
+from dashboard import DashboardError, Gold
 
 # What the probe's transactions are for, so that nobody takes them for the bank's.
 CATEGORY = "latency probe"
@@ -49,7 +49,7 @@ class GoldWatcher(Thread):
     def __init__(self, gold: Gold, after: int) -> None:
         super().__init__(name="gold-watcher", daemon=True)
         self.seen: dict[int, tuple[float, int]] = {}
-        self.error: Exception | None = None
+        self.error: DashboardError | None = None
         self._gold = gold
         self._newest = after
         self._run = -1
@@ -57,22 +57,27 @@ class GoldWatcher(Thread):
 
     def run(self) -> None:
         """Look now and then; a run that was seen already has nothing new."""
-        try:
-            while not self._stopping.is_set():
-                publication = self._gold.published()
-                if publication is not None and publication.run_number != self._run:
-                    rows = self._gold.sql(
-                        f"select transaction_id from customer_transactions where transaction_id > {self._newest}",
-                        publication,
-                    )
-                    now = time.time()
-                    for number in rows.transaction_id:
-                        self.seen[int(number)] = (now, publication.run_number)
-                    self._newest = max([self._newest, *map(int, rows.transaction_id)])
-                    self._run = publication.run_number
-                self._stopping.wait(POLL)
-        except Exception as error:
-            self.error = error
+        while not self._stopping.is_set():
+            try:
+                self._look()
+                self.error = None
+            except DashboardError as error:
+                # Spark was killed, say: a reader looks again.
+                self.error = error
+            self._stopping.wait(POLL)
+
+    def _look(self) -> None:
+        publication = self._gold.published()
+        if publication is None or publication.run_number == self._run:
+            return
+        rows = self._gold.sql(
+            f"select transaction_id from customer_transactions where transaction_id > {self._newest}", publication
+        )
+        now = time.time()
+        for number in rows.transaction_id:
+            self.seen[int(number)] = (now, publication.run_number)
+        self._newest = max([self._newest, *map(int, rows.transaction_id)])
+        self._run = publication.run_number
 
     def wait_for(self, numbers: Sequence[int], seconds: float) -> None:
         """Wait until Gold has had all of these.
@@ -82,10 +87,11 @@ class GoldWatcher(Thread):
         """
         deadline = time.monotonic() + seconds
         while missing := [number for number in numbers if number not in self.seen]:
-            if self.error is not None:
-                raise self.error
             if time.monotonic() > deadline:
-                raise TimeoutError(f"Gold lacks {len(missing)} of {len(numbers)} transactions after {seconds:.0f} s")
+                raise TimeoutError(
+                    f"Gold lacks {len(missing)} of {len(numbers)} transactions after {seconds:.0f} s"
+                    + (f": {self.error}" if self.error else "")
+                )
             time.sleep(0.1)
 
     def stop(self) -> None:

@@ -36,7 +36,7 @@ TIMES_OF_RUNS = {
     "valid_to",
 }
 # Run numbers differ too: one target has runs that the other does not have.
-NOT_COMPARED = {"dbt_scd_id", "_run_number", "run_number"}
+NOT_COMPARED = {"dbt_scd_id", "_run_number", "run_number", "table_versions", "published_at"}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from rounds import Round
 
 
 def test_the_files_have_golds_own_columns_and_types(stack: Stack, after_the_snapshot: Round) -> None:
-    tables = [row["tableName"] for row in stack.rows("show tables in gold")]
+    tables = {row["tableName"] for row in stack.rows("show tables in gold")} - {"published_marts"}
     described = {table: stack.rows(f"describe table gold.{table}") for table in tables}
     for program, found in enumerate([in_power_bi(), in_tableau()]):
         expected = {

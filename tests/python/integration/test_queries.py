@@ -63,7 +63,7 @@ def test_every_query_is_the_same_by_databricks_connector(
         for mart in ("customer_transactions", "customer_scheduled_payments", "customer_balance_history")
     )
     parameters["customer_id"] = databricks.stack.value(f"select min(customer_id) from ({has_all})")
-    ours, theirs = Gold(Spark(schema)), Gold(Warehouse(warehouse_of(databricks)))
+    ours, theirs = Gold(Spark(schema), schema), Gold(Warehouse(warehouse_of(databricks)), schema)
     empty = set()
     for name in names():
         rows, others = ours.query(name, **parameters), theirs.query(name, **parameters)

@@ -1,7 +1,4 @@
-"""`make live` on the bank of the rounds: Gold follows it, whatever is killed, and readers see the marts of one run.
-
-The file's name has these tests run last: they go on where the rounds have ended.
-"""
+"""`make live` on a stack of its own: Gold follows the bank whatever is killed; readers see the marts of one run."""
 
 from __future__ import annotations
 
@@ -9,12 +6,13 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from pipeline import Stack, wait_for
-from rounds import Round, kill
+from pipeline import Stack, own_stack, wait_for
+from rounds import kill
 
 import source
 from benchmarks.latency import PARTS, GoldWatcher, commit_changes, measure, percentile
@@ -33,21 +31,32 @@ select
 
 
 @pytest.fixture(scope="module")
-def gold(stack: Stack, after_the_demo: Round) -> Gold:
-    stack.up()
-    os.environ.update(stack.environment)
+def stack() -> Iterator[Stack]:
+    """A stack with a small bank that is captured, and nothing in Bronze yet."""
+    with own_stack() as one, pytest.MonkeyPatch.context() as patch:
+        now = datetime.now(UTC)
+        source.migrate(one.database_url)
+        source.load_history(one.database_url, seed=7, customers=40, days=30, until=now)
+        source.start_capture(one.environment["CONNECT_URL"], one.database_url)
+        one.wait_until_captured()
+        for name, value in one.environment.items():
+            patch.setenv(name, value)
+        yield one
+
+
+@pytest.fixture(scope="module")
+def gold(stack: Stack) -> Gold:
     return Gold(Spark("gold"), "gold")
 
 
 @pytest.fixture(scope="module")
-def live(stack: Stack, gold: Gold) -> Iterator[Path]:
+def live(stack: Stack) -> Iterator[Path]:
     """The service, started; its log."""
-    supervisor(stack.home).startProcess(LIVE)
     log = log_of(stack.home, LIVE)
+    supervisor(stack.home).startProcess(LIVE)
     wait_for(lambda: "Gold has everything" in log.read_text(), "the first build", seconds=300)
     yield log
-    supervisor(stack.home).stopProcess(LIVE)
-    assert log.read_text().splitlines()[-1].endswith("Stopped. Nothing is lost: make live goes on from here.")
+    print(log.read_text())
 
 
 def pid(stack: Stack) -> int:
@@ -172,5 +181,6 @@ def test_afterwards_gold_is_what_the_bank_says(stack: Stack, live: Path) -> None
     stack.wait_until_captured()
     stack.ingest()
     stack.dbt("run")
+    assert live.read_text().splitlines()[-1].endswith("Stopped. Nothing is lost: make live goes on from here.")
     reconciled = stack.run("reconcile")
     assert reconciled.returncode == 0, reconciled.stdout + reconciled.stderr
