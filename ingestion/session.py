@@ -111,7 +111,8 @@ def spark_ended(error: BaseException) -> bool:
     """Whether an error says that the Spark server does not answer, or is another one than the session began with."""
     text = str(error)
     return isinstance(error, PySparkException) and any(
-        sign in text for sign in ("StatusCode.UNAVAILABLE", "INVALID_HANDLE.SESSION", "SESSION_CHANGED")
+        sign in text
+        for sign in ("StatusCode.UNAVAILABLE", "INVALID_HANDLE.SESSION", "SESSION_CHANGED", "NO_ACTIVE_SESSION")
     )
 
 

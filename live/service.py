@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import ingestion
 from live.bronze import BronzeIngestion
 from live.builder import Builder, Outcome
-from live.errors import LiveError
+from live.errors import LiveError, SparkIsGone
 from live.maintenance import Maintenance
 from live.moved import MovedTables
 
@@ -49,6 +50,8 @@ def follow(
     failures = 0
     retry_at = touched_at = time.monotonic()
     while not should_stop():
+        if bronze.error is not None and ingestion.spark_ended(bronze.error):
+            raise SparkIsGone(ingestion.told_that_spark_ended())
         if bronze.error is not None or not bronze.is_alive():
             raise LiveError(str(bronze.error or "Ingestion ended."))
         now = time.monotonic()
