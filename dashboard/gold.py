@@ -189,7 +189,7 @@ class Spark:
     def _connected(self) -> SparkSession:
         with self._lock:
             if self._session is None:
-                session = SparkSession.builder.remote(os.environ["SPARK_REMOTE"]).create()
+                session = ingestion.new_spark_session()
                 # Answers are small here: to compile Java for each statement takes longer than to interpret it.
                 session.conf.set("spark.sql.codegen.wholeStage", "false")
                 session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")

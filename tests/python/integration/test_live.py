@@ -45,8 +45,11 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def gold(stack: Stack) -> Gold:
-    return Gold(Spark("gold"), "gold")
+def gold(stack: Stack) -> Iterator[Gold]:
+    store = Spark("gold")
+    yield Gold(store, "gold")
+    if store._session is not None:
+        store._session.stop()
 
 
 @pytest.fixture(scope="module")
