@@ -29,13 +29,15 @@ from pyspark.sql import SparkSession
 from sqlglot import TokenType
 
 import ingestion
-from dashboard.errors import DashboardError, NotBuiltError, one_line
+from dashboard.errors import DashboardError, NotAllowedError, NotBuiltError, one_line
 from dashboard.published import NEWEST, Publication
 
 QUERIES = Path(__file__).with_name("queries")
 
 # Seconds.
 DEFINITIONS_KEPT = 60.0
+# The beginnings of error conditions (docs.databricks.com, "Error conditions").
+NOT_ALLOWED = "INSUFFICIENT_PERMISSIONS"
 NOT_FOUND = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND")
 
 Parameter = int | str | date
@@ -61,6 +63,7 @@ class Gold:
         self.store = store
         self.schema = schema
         self._newest_run = 0
+        self._may_read_silver = True
         self._definitions: dict[str, tuple[float, str | None]] = {}
 
     def published(self) -> Publication | None:
@@ -101,8 +104,16 @@ class Gold:
         return self.sql(with_literals(statement(name), parameters), publication)
 
     def sql(self, sql: str, publication: Publication | None = None) -> pandas.DataFrame:
-        """The rows of a query of one's own; see `query`."""
-        return self._rows(publication.as_published(sql, self.schema, self._definition) if publication else sql)
+        """The rows of a query of one's own; see `query`.
+
+        Who may read Gold's views alone, and not Silver's tables behind them, gets the views as they are.
+        """
+        if publication is not None and self._may_read_silver:
+            try:
+                return self._rows(publication.as_published(sql, self.schema, self._definition))
+            except NotAllowedError:
+                self._may_read_silver = False
+        return self._rows(sql)
 
     def _definition(self, name: str) -> str | None:
         """The SQL of a view; None of what is no view. Kept for a minute, as it changes when dbt's project does."""
@@ -226,6 +237,8 @@ class Warehouse:
         except (OSError, ValueError, DatabricksError) as error:
             if any(condition in str(error) for condition in NOT_FOUND):
                 raise NotBuiltError(f"Databricks refuses: {one_line(error)}") from error
+            if NOT_ALLOWED in str(error):
+                raise NotAllowedError(f"Databricks refuses: {one_line(error)}") from error
             raise DashboardError(f"Databricks refuses: {one_line(error)}") from error
 
     def _take(self) -> Connection:

@@ -23,12 +23,7 @@ def spark_session() -> SparkSession:
     Raises:
         IngestionError: nothing listens there.
     """
-    if not names_a_server():
-        return SparkSession.builder.getOrCreate()
-    require_spark()
-    session = SparkSession.builder.getOrCreate()
-    give_up_soon(session)
-    return session
+    return open_session(is_new=False)
 
 
 def new_spark_session() -> SparkSession:
@@ -39,10 +34,15 @@ def new_spark_session() -> SparkSession:
     Raises:
         IngestionError: nothing listens there.
     """
+    return open_session(is_new=True)
+
+
+def open_session(*, is_new: bool) -> SparkSession:
+    """The two above."""
     if not names_a_server():
         return SparkSession.builder.getOrCreate()
     require_spark()
-    session = SparkSession.builder.create()
+    session = SparkSession.builder.create() if is_new else SparkSession.builder.getOrCreate()
     give_up_soon(session)
     return session
 

@@ -7,8 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,15 +105,8 @@ def touch(spark: SparkSession) -> None:
     Raises:
         SparkIsGone: the server is gone, or is another one.
     """
-    with spark_that_may_go():
-        spark.sql("select 1").collect()
-
-
-@contextmanager
-def spark_that_may_go() -> Iterator[None]:
-    """Turn what PySpark raises without its server into one line."""
     try:
-        yield
+        spark.sql("select 1").collect()
     except PySparkException as error:
         if not ingestion.spark_ended(error):
             raise

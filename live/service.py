@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import ingestion
 from live.bronze import BronzeIngestion
-from live.builder import Builder, Outcome
+from live.builder import Builder, Outcome, first_line
 from live.errors import LiveError, SparkIsGone
 from live.maintenance import Maintenance
 from live.moved import MovedTables
@@ -53,7 +53,7 @@ def follow(
         if bronze.error is not None and ingestion.spark_ended(bronze.error):
             raise SparkIsGone(ingestion.told_that_spark_ended())
         if bronze.error is not None or not bronze.is_alive():
-            raise LiveError(str(bronze.error or "Ingestion ended."))
+            raise LiveError(f"Ingestion ended: {first_line(bronze.error)}")
         now = time.monotonic()
         is_quiet = not moved.wait(0.0) and not everything
         if now >= retry_at and not is_quiet:
