@@ -93,7 +93,7 @@ class Builder:
         )
 
     def forget(self) -> None:
-        """Have the next run read all tables. What is remembered of a table's size is only added to, and gets less exact."""
+        """Have the next run read all tables. The size that is remembered of a table only grows, and gets less exact."""
         self._memory.clear()
 
 

@@ -30,7 +30,7 @@ def live(home: Home) -> None:
             f"make live (process {known['pid']}) has been running since {since}. One process at a time follows the "
             f"bank. What it says is in {log_of(home, LIVE)}"
         )
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     log = log_of(home, LIVE)
     position = log.stat().st_size if log.exists() else 0
