@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:
         if command == "live":
-            sys.exit("\nStopped. Nothing is lost: make live goes on from here. make down stops the stack as well.")
+            print("\nStopped. Nothing is lost: make live goes on from here. make down stops the stack as well.")
+            return
         sys.exit(f"\nInterrupted. Nothing is lost: run it again with: make {command}")
 
 
