@@ -59,7 +59,7 @@ ingest: setup ## Kafka to Bronze
 build: setup ## Silver, Gold and their tests
 	@$(BIN)/dbt build
 
-live: setup ## Gold follows the bank until Ctrl-C, a few seconds behind it
+live: setup ## Gold follows the bank until Ctrl-C
 	@$(BIN)/python -m local live
 
 optimize: setup ## small files together, rows in the order of their keys; now and then, as the bank grows

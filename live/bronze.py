@@ -86,7 +86,7 @@ class BronzeIngestion(threading.Thread):
         self.join(seconds)
 
     def _landed_of(self, topic: str, batch: ingestion.MicroBatch) -> None:
-        """Tell of each micro-batch once, whoever hears of it first."""
+        """Report each micro-batch once: the listener and the poll both see it."""
         with self._lock:
             known = self._batches.get(topic)
             if known == batch or (known is not None and known[0] == batch[0] and known[1] > batch[1]):
@@ -106,7 +106,7 @@ class Listener(StreamingQueryListener):
         """Nothing has landed yet."""
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:
-        """Say of which topic it was: each query reads one."""
+        """Report the batch of the query's topic: each query reads one."""
         progress = event.progress
         # Ingestion also has queries without a name, which look for topics and land nothing.
         if progress.name and progress.numInputRows:

@@ -186,6 +186,6 @@ def show_summary(console: Console, home: Home, stages: Stages, landed: list[inge
     console.print("  dbt docs generate && dbt docs serve  every table and column, and where it comes from")
     console.print("  make dashboard                       Gold in the browser")
     console.print("  make simulate ingest build           more of the bank's life")
-    console.print("  make live                            Gold follows the bank, a few seconds behind, until Ctrl-C")
+    console.print("  make live                            Gold follows the bank, until Ctrl-C")
     console.print(f"  {home.env_file}  what leads to the services; make status, make logs")
     console.print("  make down                            stop it all; the data stays")
