@@ -1,10 +1,12 @@
 {{ config(incremental_strategy='append') }}
 
 -- This model runs after every mart, and not at all if one of them failed.
--- depends_on: {{ ref('customer_balance') }}, {{ ref('customer_balance_history') }}, {{ ref('customer_history') }}
--- depends_on: {{ ref('customer_profile') }}, {{ ref('customer_scheduled_payments') }}, {{ ref('customer_transactions') }}
--- depends_on: {{ ref('daily_purchases') }}, {{ ref('daily_scheduled_payments') }}, {{ ref('daily_transactions') }}
--- depends_on: {{ ref('pipeline_health') }}, {{ ref('pipeline_runs') }}, {{ ref('popular_products') }}
+-- depends_on: {{ ref('customer_balance') }}, {{ ref('customer_balance_history') }}
+-- depends_on: {{ ref('customer_history') }}, {{ ref('customer_profile') }}
+-- depends_on: {{ ref('customer_scheduled_payments') }}, {{ ref('customer_transactions') }}
+-- depends_on: {{ ref('daily_purchases') }}, {{ ref('daily_scheduled_payments') }}
+-- depends_on: {{ ref('daily_transactions') }}, {{ ref('pipeline_health') }}
+-- depends_on: {{ ref('pipeline_runs') }}, {{ ref('popular_products') }}
 -- depends_on: {{ ref('scheduled_payments_summary') }}, {{ ref('transaction_summary') }}
 with
 
