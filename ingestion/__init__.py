@@ -8,6 +8,7 @@ from ingestion.lock import leave_writer_lock, take_writer_lock, writer_lock
 from ingestion.schema import to_bronze
 from ingestion.secret_scope import SecretStore
 from ingestion.session import (
+    close_session,
     give_up_now,
     new_spark_session,
     require_spark,
@@ -22,6 +23,7 @@ __all__ = [
     "Landed",
     "MicroBatch",
     "SecretStore",
+    "close_session",
     "give_up_now",
     "ingest_available",
     "ingest_continuously",

@@ -85,6 +85,16 @@ def give_up_now(session: SparkSession) -> None:
         vars(policy)["patience"] = 0.0
 
 
+def close_session(session: SparkSession) -> None:
+    """End a session over Spark Connect while Python's threads still run; do nothing to a cluster's own.
+
+    At Python's exit it would be too late: PySpark closes the connection then, and gRPC waits for ever for calls that
+    the server's death left open.
+    """
+    if names_a_server():
+        session.stop()
+
+
 def session_id(session: SparkSession) -> str | None:
     """What the server calls a session over Spark Connect; None for another one."""
     return getattr(session, "session_id", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import warnings
 from collections.abc import Callable
 
 from pyspark.errors import PySparkException
@@ -61,6 +62,8 @@ class BronzeIngestion(threading.Thread):
 
     def run(self) -> None:
         """Land messages; what ends it early is kept in `error`."""
+        # PySpark's warning that the listener is gone, which the poll makes up for.
+        warnings.filterwarnings("ignore", message="StreamingQueryListenerBus", category=UserWarning)
         listener = Listener(self._landed_of)
         try:
             self._spark.streams.addListener(listener)

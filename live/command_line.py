@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(TRY_AGAIN)
     except (LiveError, ingestion.IngestionError) as error:
         say(str(error))
-        sys.exit(TRY_AGAIN if str(error) == ingestion.told_that_spark_ended() else 1)
+        sys.exit(1)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -70,10 +71,12 @@ def run(options: argparse.Namespace, stopping: threading.Event) -> None:
     # A micro-batch has few rows: to compile Java for each takes longer than what the compiled code saves.
     ingesting.conf.set("spark.sql.codegen.wholeStage", "false")
     ingesting.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-    with (
-        ingestion.writer_lock(os.environ.get("DBT_SCHEMA") or "silver", COMMAND, building),
-        ingestion.writer_lock(config.schema, COMMAND, ingesting),
-    ):
+    with contextlib.ExitStack() as at_the_end:
+        for session in (ingesting, building):
+            at_the_end.callback(ingestion.close_session, session)
+        silver = os.environ.get("DBT_SCHEMA") or "silver"
+        at_the_end.enter_context(ingestion.writer_lock(silver, COMMAND, building))
+        at_the_end.enter_context(ingestion.writer_lock(config.schema, COMMAND, ingesting))
         builder = Builder(options.project_dir)
         moved = MovedTables()
         bronze = BronzeIngestion(ingesting, config, landed=moved.add, report=say)
@@ -110,7 +113,7 @@ def touch(spark: SparkSession) -> None:
     except PySparkException as error:
         if not ingestion.spark_ended(error):
             raise
-        raise SparkIsGone(ingestion.told_that_spark_ended()) from None
+        raise SparkIsGone from None
 
 
 def say(line: str) -> None:

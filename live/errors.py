@@ -7,3 +7,6 @@ class LiveError(Exception):
 
 class SparkIsGone(LiveError):
     """Spark doesn't answer, or was started again: the process ends, and whoever supervises it starts it again."""
+
+    def __init__(self) -> None:
+        super().__init__("Spark ended while this ran. Nothing is lost: the supervisor starts make live again")

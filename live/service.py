@@ -51,7 +51,7 @@ def follow(
     retry_at = touched_at = time.monotonic()
     while not should_stop():
         if bronze.error is not None and ingestion.spark_ended(bronze.error):
-            raise SparkIsGone(ingestion.told_that_spark_ended())
+            raise SparkIsGone
         if bronze.error is not None or not bronze.is_alive():
             raise LiveError(f"Ingestion ended: {first_line(bronze.error)}")
         now = time.monotonic()
@@ -61,12 +61,13 @@ def follow(
                 time.sleep(SETTLE)
             tables = moved.take()
             outcome = builder.build(None if everything else tables)
+            if not outcome.is_complete:
+                keep_alive()
             report_build(report, "everything" if everything else ", ".join(tables), outcome)
             if outcome.is_complete:
                 everything, failures = False, 0
                 maintenance.built()
             else:
-                keep_alive()
                 moved.add(*tables)
                 failures += 1
                 delay = min(RETRY * 2 ** (failures - 1), LONGEST_RETRY)
