@@ -13,7 +13,7 @@ from live.maintenance import Maintenance
 from live.moved import MovedTables
 
 # Seconds. Queries of one transaction's tables land within a moment of each other: one build takes them together.
-SETTLE = 0.3
+SETTLE = 0.7
 # How often a signal is looked for.
 TICK = 0.5
 # After a build that failed, before it is tried again: doubled each time, up to the last.
