@@ -3,6 +3,8 @@
 They are the examples of its page on the AUTO CDC APIs. The events are put on topics in the order of their sequence
 numbers, as Debezium would put them, and those are their places in the log; the page tells them out of order, which does
 not happen to a row on a Kafka partition. Each event also comes again, in the same run and in a later one.
+
+The last tests are of what Spark itself can't do with Delta yet. When one of them fails, read docs/decisions/0027 again.
 """
 
 from __future__ import annotations
@@ -11,10 +13,17 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from lanes import Lane, Table, lane
 from pipeline import Stack
+from pyspark import pipelines
+from pyspark.errors import PySparkException
+from pyspark.pipelines.graph_element_registry import graph_element_registration_context
+from pyspark.pipelines.spark_connect_graph_element_registry import SparkConnectGraphElementRegistry
+from pyspark.pipelines.spark_connect_pipeline import create_dataflow_graph, handle_pipeline_events, start_run
+from pyspark.sql import SparkSession
 
 # userId, name, city, operation, sequenceNum.
 Event = tuple[int | None, str | None, str | None, str, int]
@@ -118,3 +127,62 @@ def test_each_event_counts_once(users: Lane) -> None:
     for table, count in ((USERS, len(EVENTS)), (TRUNCATED, len(EVENTS) + 1)):
         landed = users.stack.value(f"select count(*) from {users.bronze}.{table.name}")
         assert users.stack.value(f"select count(*) from {users.silver}.{table.base}") == count < landed
+
+
+def test_auto_cdc_of_spark_refuses_a_delta_table(users: Lane, tmp_path: Path) -> None:
+    changes = f"{users.silver}.{USERS.base}"
+    with pytest.raises(PySparkException, match=r"AUTOCDC_TARGET_DOES_NOT_SUPPORT_MERGE.*format: delta"):
+        run_auto_cdc(users.stack.spark, changes, f"{users.silver}.users_by_auto_cdc", storage=tmp_path)
+
+
+def run_auto_cdc(spark: SparkSession, changes: str, target: str, storage: Path) -> None:
+    """Let AUTO CDC of Spark's Declarative Pipelines apply all changes to a Delta table.
+
+    Args:
+        spark: session.
+        changes: a table of changes, with its schema.
+        target: the table that the pipeline makes, with its schema.
+        storage: an empty folder, for checkpoints.
+    """
+    schema, _ = target.split(".")
+    # A refusal is tried again, after 5 seconds and after 10.
+    once = {"spark.sql.pipelines.maxFlowRetryAttempts": "0"}
+    graph = create_dataflow_graph(spark, default_catalog="spark_catalog", default_database=schema, sql_conf=once)
+    with graph_element_registration_context(SparkConnectGraphElementRegistry(spark, graph)):
+        pipelines.create_streaming_table(target, format="delta")
+        pipelines.create_auto_cdc_flow(
+            target=target,
+            source=changes,
+            keys=["user_id"],
+            sequence_by="_cdc_lsn",
+            apply_as_deletes="_cdc_op = 'd'",
+            column_list=["user_id", "name", "city"],
+        )
+    handle_pipeline_events(
+        start_run(
+            spark,
+            graph,
+            full_refresh=None,
+            full_refresh_all=False,
+            refresh=None,
+            dry=False,
+            storage=storage.as_uri(),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("output_mode", "refusal"),
+    [
+        ("append", r"STREAMING_REAL_TIME_MODE.*DeltaSink is not in the sink allowlist"),
+        # The one output mode that Real-Time Mode has.
+        ("update", "DELTA_UNSUPPORTED_OUTPUT_MODE"),
+    ],
+)
+def test_real_time_mode_refuses_a_delta_table(stack: Stack, tmp_path: Path, output_mode: str, refusal: str) -> None:
+    messages = stack.spark.readStream.format("kafka").options(
+        **{"kafka.bootstrap.servers": stack.environment["KAFKA_BOOTSTRAP_SERVERS"], "subscribe": "real_time"}
+    )
+    writer = messages.load().writeStream.format("delta").outputMode(output_mode).trigger(realTime="5 seconds")
+    with pytest.raises(PySparkException, match=refusal):
+        writer.option("checkpointLocation", str(tmp_path / "checkpoint")).start(str(tmp_path / "table")).stop()
