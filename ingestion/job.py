@@ -105,6 +105,8 @@ def ingest_continuously(
 ) -> None:
     """Land messages as they come, until told to stop; a topic that appears meanwhile is taken up.
 
+    A query that ended is started again when topics are looked for: what ended it may have passed.
+
     A query lives in the Spark server: one whose client was killed goes on there, and starting it again on the same
     checkpoint takes it over, each message still landing once.
 
@@ -113,15 +115,16 @@ def ingest_continuously(
         config: where to read and write.
         every: time between micro-batches, as Spark writes intervals.
         look_for_topics_every: seconds.
-        report: gets one line when a topic starts and when one fails.
+        report: gets one line when a topic starts, when one fails, and when one lands again.
         should_stop: asked once a second.
         landed: gets a topic's name and its last micro-batch, after the query's first trigger and within a second or two
             of each micro-batch.
 
     Raises:
-        IngestionError: told to stop, with topics that had failed on the way.
+        IngestionError: told to stop, with topics that had failed and not landed since.
     """
     queries: dict[str, StreamingQuery] = {}
+    failed: set[str] = set()
     lives: dict[str, int] = {}
     troubles: dict[str, str] = {}
     batches: dict[str, MicroBatch] = {}
@@ -132,10 +135,16 @@ def ingest_continuously(
         lives[topic] = life.number
         try:
             queries[topic] = start_query(spark, config, topic, life, {"processingTime": every})
-            troubles.pop(topic, None)
-            report(f"{topic} lands in {config.table_of(topic)}")
         except PySparkException as error:
-            complain(topic, explain(error, config, topic, life.number))
+            fail(topic, explain(error, config, topic, life.number))
+        else:
+            failed.discard(topic)
+            if topic not in troubles:
+                report(f"{topic} lands in {config.table_of(topic)}")
+
+    def fail(topic: str, line: str) -> None:
+        failed.add(topic)
+        complain(topic, line)
 
     def complain(topic: str, line: str) -> None:
         if line not in troubles.values():
@@ -154,22 +163,33 @@ def ingest_continuously(
                     if lives.get(topic) != life.number:
                         if life.is_new:
                             report(new_life(topic, life))
+                        troubles.pop(topic, None)
+                        take_up(topic, life)
+                    elif topic in failed:
                         take_up(topic, life)
                 next_look = time.monotonic() + look_for_topics_every
             for topic, query in queries.items():
-                ended = query.exception() if topic not in troubles else None
-                if ended is not None:
-                    complain(topic, explain(ended, config, topic, lives[topic]))
+                if topic not in failed and not query.isActive:
+                    fail(topic, why_ended(query, config, topic, lives[topic]))
                 done = batches_done(query)
                 if done is not None and done != batches.get(topic):
                     batches[topic] = done
                     landed(topic, done)
+                    if topic in troubles and topic not in failed:
+                        del troubles[topic]
+                        report(f"{topic} lands again")
             time.sleep(1)
     finally:
         for query in queries.values():
             query.stop()
     if troubles:
         raise IngestionError("\n".join(dict.fromkeys(troubles.values())))
+
+
+def why_ended(query: StreamingQuery, config: Config, topic: str, life: int) -> str:
+    """One line on a query that ended by itself."""
+    error = query.exception()
+    return explain(error, config, topic, life) if error else f"{topic}: somebody stopped its query. It starts again"
 
 
 def batches_done(query: StreamingQuery) -> MicroBatch | None:

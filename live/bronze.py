@@ -76,7 +76,7 @@ class BronzeIngestion(threading.Thread):
                 should_stop=self._stopping.is_set,
                 landed=self._landed_of,
             )
-        except (ingestion.IngestionError, PySparkException) as error:
+        except Exception as error:  # The loop reads it: nobody sees what ends a thread.
             self.error = error
         finally:
             # PySpark's thread would keep the process alive.
@@ -114,7 +114,7 @@ class Listener(StreamingQueryListener):
         # Ingestion also has queries without a name, which look for topics and land nothing.
         if progress.name and progress.numInputRows:
             for source in progress.sources:
-                for topic in json.loads(source.endOffset):
+                for topic in json.loads(source.endOffset or "{}"):
                     self._landed(topic, (progress.runId, progress.batchId + 1))
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:

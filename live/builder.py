@@ -102,7 +102,13 @@ def troubles_of(done: dbtRunnerResult) -> list[str]:
     if done.exception is not None:
         return [first_line(done.exception)]
     results = getattr(done.result, "results", None) or []
-    return [f"{result.node.name}: {first_line(result.message)}" for result in results if result.status in FAILED]
+    return [f"{result.node.name}: {told(result)}" for result in results if result.status in FAILED]
+
+
+def told(result: Any) -> str:
+    """Why one node failed. A source that is stale has no message."""
+    age = getattr(result, "age", None)
+    return first_line(result.message) if age is None else f"its newest message is {age / 3600:.1f} hours old"
 
 
 def has_broken(result: Any) -> bool:

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 import ingestion
 from live.bronze import BronzeIngestion
-from live.builder import Builder
+from live.builder import Builder, first_line
 from live.errors import LiveError, SparkIsGone
 from live.maintenance import Maintenance
 from live.moved import MovedTables
@@ -25,7 +25,7 @@ from live.service import follow
 
 PROJECT = Path(__file__).resolve().parent.parent
 COMMAND = "make live"
-# What a supervisor may take for "start me again" (sysexits.h, EX_TEMPFAIL).
+# EX_TEMPFAIL of sysexits.h: it may work when it is started again. The stack's supervisor does that after any exit.
 TRY_AGAIN = 75
 # Seconds for the streaming queries to end their micro-batches.
 STOP_SECONDS = 30.0
@@ -36,11 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     if options.wait is not None:
         os.environ["WRITER_WAIT"] = str(options.wait)
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, frame: stopping.set())
     try:
-        run(options, stopping)
+        run(options)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except SparkIsGone as error:
         say(str(error))
         sys.exit(TRY_AGAIN)
@@ -62,8 +61,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(options: argparse.Namespace, stopping: threading.Event) -> None:
+def run(options: argparse.Namespace) -> None:
     """Start ingestion and follow it."""
+    stopping = threading.Event()
     config = ingestion.Config.from_environment(os.environ)
     # In this order: dbt-spark takes the session that was made last.
     ingesting = ingestion.new_spark_session()
@@ -77,6 +77,9 @@ def run(options: argparse.Namespace, stopping: threading.Event) -> None:
         silver = os.environ.get("DBT_SCHEMA") or "silver"
         at_the_end.enter_context(ingestion.writer_lock(silver, COMMAND, building))
         at_the_end.enter_context(ingestion.writer_lock(config.schema, COMMAND, ingesting))
+        # Not before: who waits for another writer can leave at once.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda received, frame: stopping.set())
         builder = Builder(options.project_dir)
         moved = MovedTables()
         bronze = BronzeIngestion(ingesting, config, landed=moved.add, report=say)
@@ -111,9 +114,9 @@ def touch(spark: SparkSession) -> None:
     try:
         spark.sql("select 1").collect()
     except PySparkException as error:
-        if not ingestion.spark_ended(error):
-            raise
-        raise SparkIsGone from None
+        if ingestion.spark_ended(error):
+            raise SparkIsGone from None
+        raise LiveError(f"Spark has trouble: {first_line(error)}") from None
 
 
 def say(line: str) -> None:

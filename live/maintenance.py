@@ -62,16 +62,19 @@ class Maintenance:
         return outcome
 
     def _round(self) -> Iterator[Step]:
-        """The steps of a round: first what keeps the builds fast."""
-        for some in batched_lists(self._tables, TABLES_PER_STEP):
-            yield ["run-operation", "compact_tables", "--args", json.dumps({"names": some})]
+        """The steps of a round.
+
+        VACUUM comes before compaction: it leaves out a table whose newest version is not published, as after one.
+        """
+        yield ["run-operation", "forget_publications"]
+        for operation in ("vacuum_tables", "compact_tables"):
+            for some in batched_lists(self._tables, TABLES_PER_STEP):
+                yield ["run-operation", operation, "--args", json.dumps({"names": some})]
         for name in self._builder.snapshots:
             yield ["snapshot", "--select", name]
         yield ["source", "freshness"]
         for some in batched_lists(self._builder.data_tests, TESTS_PER_STEP):
             yield ["test", "--select", *some]
-        for some in batched_lists(self._tables, TABLES_PER_STEP):
-            yield ["run-operation", "vacuum_tables", "--args", json.dumps({"names": some})]
 
 
 def batched_lists(names: list[str], size: int) -> Iterator[list[str]]:

@@ -47,6 +47,7 @@ def follow(
         LiveError: ingestion ended, or Spark is gone.
     """
     everything = True
+    held = set[str]()
     failures = 0
     retry_at = touched_at = time.monotonic()
     while not should_stop():
@@ -54,32 +55,39 @@ def follow(
             raise SparkIsGone
         if bronze.error is not None or not bronze.is_alive():
             raise LiveError(f"Ingestion ended: {first_line(bronze.error)}")
-        now = time.monotonic()
-        is_quiet = not moved.wait(0.0) and not everything
-        if now >= retry_at and not is_quiet:
-            if not everything:
+        if time.monotonic() >= retry_at:
+            moved.add(*held)
+            held.clear()
+        all_of_it = everything and time.monotonic() >= retry_at
+        is_quiet = not moved.wait(0.0) and not all_of_it
+        if not is_quiet:
+            if not all_of_it:
                 time.sleep(SETTLE)
-            tables = moved.take()
-            outcome = builder.build(None if everything else tables)
+            tables = [name for name in moved.take() if name not in held]
+            if not tables and not all_of_it:
+                continue
+            outcome = builder.build(None if all_of_it else tables)
             if not outcome.is_complete:
                 keep_alive()
-            report_build(report, "everything" if everything else ", ".join(tables), outcome)
+            report_build(report, "everything" if all_of_it else ", ".join(tables), outcome)
             if outcome.is_complete:
-                everything, failures = False, 0
+                everything = everything and not all_of_it
+                failures = failures if held or everything else 0
                 maintenance.built()
             else:
-                moved.add(*tables)
+                # Meanwhile other tables are built.
+                held.update(tables)
                 failures += 1
                 delay = min(RETRY * 2 ** (failures - 1), LONGEST_RETRY)
                 report(f"It is tried again in {delay:.0f} s.")
                 retry_at = time.monotonic() + delay
             touched_at = time.monotonic()
-        if not failures and maintenance.is_due():
+        if maintenance.is_due():
             for trouble in maintenance.step().troubles:
                 report(trouble)
             touched_at = time.monotonic()
-        elif is_quiet or failures:
-            moved.wait(TICK) if not failures else time.sleep(TICK)
+        elif is_quiet:
+            moved.wait(TICK)
         if time.monotonic() - touched_at >= KEEP_ALIVE:
             keep_alive()
             touched_at = time.monotonic()

@@ -66,12 +66,12 @@ def lines_of(home: Home, log: Path, position: int) -> Iterator[str]:
         # The supervisor begins a new file when one is full.
         if log.stat().st_size < position:
             position = 0
-        with log.open() as file:
+        with log.open(errors="replace") as file:
             file.seek(position)
             *lines, rest = (rest + file.read()).split("\n")
             position = file.tell()
         yield from (f"{line}\n" for line in lines)
-        if state(home)["statename"] in ("FATAL", "STOPPED", "EXITED"):
+        if state(home)["statename"] in ("FATAL", "STOPPED"):
             raise StackError(f"It has ended: {last_line_of(log)}")
         time.sleep(0.5)
 

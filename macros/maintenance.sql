@@ -21,6 +21,20 @@
     {%- endfor -%}
 {%- endmacro %}
 
+{#- Delete publications that are older than `publication_days`, but the newest; for `dbt run-operation`. A process that builds each few seconds adds
+    thousands a day. -#}
+{% macro forget_publications() -%}
+    {%- for relation in tables_named(['published_marts']) -%}
+        {%- set newest = run_query('select max(_run_number) as run_number from ' ~ relation).rows[0]['run_number'] -%}
+        {%- if newest is not none -%}
+            {%- do run_query(
+                'delete from ' ~ relation ~ ' where _run_number < ' ~ newest
+                ~ ' and published_at < current_timestamp() - interval ' ~ var('publication_days') ~ ' days'
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+{%- endmacro %}
+
 {#- The tables of sources, models and snapshots of these names; those that are there. -#}
 {% macro tables_named(names) -%}
     {%- set relations = [] -%}

@@ -387,6 +387,43 @@ def test_the_continuous_job_takes_up_a_new_topic(lane: Lane) -> None:
     assert lane.stack.spark.streams.active == []
 
 
+def test_the_continuous_job_starts_an_ended_query_again(lane: Lane) -> None:
+    """A query that somebody stops, and one whose table is away for a while: what comes meanwhile lands."""
+    lane.send("stopped", ["1"])
+    lane.send("away", ["1"])
+    said: list[str] = []
+    stop = threading.Event()
+    job = threading.Thread(
+        target=ingestion.ingest_continuously,
+        args=(lane.stack.spark, lane.config),
+        kwargs={
+            "every": "1 second",
+            "look_for_topics_every": 5,
+            "report": said.append,
+            "should_stop": stop.is_set,
+        },
+    )
+    job.start()
+    try:
+        for topic in ("stopped", "away"):
+            wait_for(lambda: lane.landed(topic), "its message lands")  # noqa: B023
+        (query,) = (one for one in lane.stack.spark.streams.active if one.name.endswith(".stopped"))
+        query.stop()
+        lane.stack.spark.sql(f"alter table {lane.schema}.away rename to {lane.schema}.elsewhere")
+        for topic in ("stopped", "away"):
+            lane.send(topic, ["2"])
+        wait_for(lambda: sum("away" in line for line in said) > 1, "the query without a table ends")
+        lane.stack.spark.sql(f"drop table if exists {lane.schema}.away")
+        lane.stack.spark.sql(f"alter table {lane.schema}.elsewhere rename to {lane.schema}.away")
+        for topic in ("stopped", "away"):
+            wait_for(lambda: lane.landed(topic) == numbered(["1", "2"]), "what came meanwhile lands")  # noqa: B023
+            wait_for(lambda: f"{lane.prefix}{topic} lands again" in said, "it is told")  # noqa: B023
+    finally:
+        stop.set()
+        job.join(timeout=60)
+    assert not job.is_alive()
+
+
 def test_the_continuous_job_ends_cleanly_when_told_to(lane: Lane) -> None:
     lane.send("one", ["1"])
     job = lane.start("--trigger", "continuous")

@@ -175,6 +175,9 @@ def test_vacuum_leaves_what_is_published(stack: Stack, gold: Gold, live: Path) -
     assert after is not None
     assert after.run_number > before.run_number
     assert gold.sql(TOTALS, after).iloc[0].transactions == totals[2] + 5
+    stack.dbt("run-operation", "forget_publications", "--vars", "{publication_days: 0}")
+    assert gold.published() == after
+    assert len(stack.spark.sql("select distinct _run_number from gold.published_marts").collect()) == 1
     supervisor(stack.home).startProcess(LIVE)
     wait_for(lambda: live.read_text().rstrip().endswith(" s"), "it builds again", seconds=120)
 
