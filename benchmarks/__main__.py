@@ -25,7 +25,8 @@ import local
 import source
 from benchmarks.chain import PROJECT, BenchmarkError, own_chain
 from benchmarks.figures import STAGES, Benchmark
-from benchmarks.plots import draw
+from benchmarks.live import Course, measure_live
+from benchmarks.plots import draw, draw_course
 from benchmarks.results import (
     HEADINGS,
     Figure,
@@ -37,6 +38,11 @@ from benchmarks.results import (
     write_figures,
     write_table,
 )
+from benchmarks.soak import kills, soak
+
+# Stages of `make live`, each with a stack of its own. The long ones run only if they are named.
+LIVE = "live"
+LONG = {"soak": soak, "kills": kills}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +65,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     running = commands.add_parser("run", help="measure on a stack of its own")
     running.add_argument("--scale", type=float, default=os.environ.get("SCALE", "1"), help="of the bank (SCALE; 1)")
     running.add_argument("--repeats", type=int, default=os.environ.get("REPEATS", "3"), help="of each (REPEATS; 3)")
-    running.add_argument("--only", nargs="+", choices=STAGES, help="measure these; other figures stay as they were")
+    running.add_argument(
+        "--only", nargs="+", choices=(*STAGES, LIVE, *LONG), help="measure these; other figures stay as they were"
+    )
     running.add_argument("--output", type=Path, default=PROJECT / "docs" / "benchmarks", help="folder for the results")
     running.add_argument(
         "--keep", action="store_true", default=bool(os.environ.get("KEEP")), help="keep the folder (KEEP)"
@@ -97,31 +105,48 @@ def run(options: argparse.Namespace) -> int:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     partial = Path(tempfile.gettempdir()) / f"financial-insights-bench-{os.getpid()}.json"
-    say("a stack of its own comes up")
-    with own_chain(keep=options.keep) as chain:
-        if options.keep:
-            say(f"it is kept in {chain.folder}")
+    stages = set(options.only or (*STAGES, LIVE))
+    measured: list[Figure] = []
+    growth: list[dict[str, Any]] = []
+    memory: list[tuple[float, int]] = []
+    course = Course()
 
-        def keep(figures: list[Figure]) -> None:
-            for one in figures:
-                one.conditions = conditions
-            write_figures(partial, figures)
+    def keep(figures: list[Figure]) -> None:
+        measured[:] = figures
+        for one in measured:
+            one.conditions = conditions
+        write_figures(partial, measured)
 
-        stages = set(options.only or STAGES)
-        benchmark = Benchmark(chain, options.scale, options.repeats, stages, say, detail, keep)
-        try:
-            measured = benchmark.run()
-        except BaseException:
-            if benchmark.figures:
-                console.print(as_table(benchmark.figures))
-                say(f"these, which were measured before it ended, are in {partial}")
-            raise
+    try:
+        if stages & set(STAGES):
+            say("a stack of its own comes up")
+            with own_chain(keep=options.keep) as chain:
+                if options.keep:
+                    say(f"it is kept in {chain.folder}")
+                benchmark = Benchmark(chain, options.scale, options.repeats, stages, say, detail, keep)
+                benchmark.run()
+                growth = [asdict(one) for one in benchmark.increments]
+                memory = benchmark.memory.course if "memory" in stages else []
+        for stage in (LIVE, *LONG):
+            if stage in stages:
+                say("another stack comes up, with the demo's bank")
+                with own_chain(keep=options.keep, has_event_log=False) as chain:
+                    if stage == LIVE:
+                        found, course = measure_live(chain, options.scale, say)
+                    else:
+                        found = LONG[stage](chain, options.scale, say)
+                keep([*measured, *found])
+    except BaseException:
+        if measured:
+            console.print(as_table(measured))
+            say(f"these, which were measured before it ended, are in {partial}")
+        raise
     latest = options.output / "latest.json"
     figures = merged(read_figures(latest), measured) if options.only and latest.exists() else measured
     write_figures(latest, figures)
     write_table(options.output / "README.md", figures)
-    course = benchmark.memory.course if "memory" in stages else []
-    draw(figures, [asdict(one) for one in benchmark.increments], course, options.output)
+    draw(figures, growth, memory, options.output)
+    draw_course(course, options.output)
     partial.unlink(missing_ok=True)
     say("done")
     console.print(as_table(measured))

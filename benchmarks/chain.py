@@ -137,13 +137,19 @@ class Chain:
 
 
 @contextlib.contextmanager
-def own_chain(*, keep: bool) -> Iterator[Chain]:
-    """A stack in a new folder, whose bank is still empty. It is gone at the end, its folder too unless it is kept."""
+def own_chain(*, keep: bool, has_event_log: bool = True) -> Iterator[Chain]:
+    """A stack in a new folder, whose bank is still empty. It is gone at the end, its folder too unless it is kept.
+
+    Args:
+        keep: whether the folder is kept.
+        has_event_log: whether Spark writes down its jobs and tasks, with settings by which its counts are exact.
+    """
     with local.temporary_home("bench", keep=keep) as home:
         folder = home.root.parent
         (folder / "events").mkdir()
         settings = {**SPARK_SETTINGS, "spark.eventLog.dir": (folder / "events").as_uri()}
-        home.spark_conf.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        if has_event_log:
+            home.spark_conf.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
         environment = local.environment_for(home)
         os.environ.clear()
         os.environ.update(environment)

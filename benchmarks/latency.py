@@ -86,8 +86,12 @@ class GoldWatcher(Thread):
             TimeoutError: it has not, by then.
         """
         deadline = time.monotonic() + seconds
-        while missing := [number for number in numbers if number not in self.seen]:
-            if time.monotonic() > deadline:
+        missing = list(numbers)
+        while missing:
+            # To look for each of many numbers takes a while.
+            if len(self.seen) >= len(numbers) or time.monotonic() > deadline:
+                missing = [number for number in missing if number not in self.seen]
+            if missing and time.monotonic() > deadline:
                 raise TimeoutError(
                     f"Gold lacks {len(missing)} of {len(numbers)} transactions after {seconds:.0f} s"
                     + (f": {self.error}" if self.error else "")

@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure as Drawing
 
+from benchmarks.live import Course
 from benchmarks.results import BAR, Figure
 
 # A ratio beyond is told in figures; its bar ends here, so that the others can be seen.
@@ -35,6 +36,39 @@ def draw(figures: list[Figure], growth: list[dict[str, Any]], memory: list[tuple
             draw_growth(growth, to / "growth.svg")
         if memory:
             draw_memory(memory, to / "memory.svg")
+
+
+def draw_course(course: Course, to: Path) -> None:
+    """Draw how far Gold was behind, and how it caught up after a burst; what was not measured stays as it was."""
+    with matplotlib.rc_context(SETTINGS):  # type: ignore[arg-type]
+        if course.latencies:
+            draw_latencies(course.latencies, to / "latency.svg")
+        if course.seen:
+            draw_burst(course, to / "burst.svg")
+
+
+def draw_latencies(latencies: dict[str, list[float]], path: Path) -> None:
+    """A histogram of the seconds from commit to Gold for each load, as shares of its changes."""
+    figure, axes = plt.subplots(figsize=(8, 3))
+    widest = max(max(found) for found in latencies.values())
+    for name, found in latencies.items():
+        shares = [100 / len(found)] * len(found)
+        axes.hist(found, bins=40, range=(0, widest), weights=shares, alpha=0.6, label=f"{name} ({len(found):,})")
+    axes.set(xlabel="seconds from the commit in Postgres until a reader of Gold has it", ylabel="% of the changes")
+    axes.legend()
+    save(figure, path)
+
+
+def draw_burst(course: Course, path: Path) -> None:
+    """Rows that the bank had committed and rows that Gold had, in the course of a burst."""
+    figure, axes = plt.subplots(figsize=(8, 3))
+    for points, label in ((course.committed, "committed in Postgres"), (course.seen, "in Gold")):
+        axes.step(
+            [0.0, *(seconds for seconds, _ in points)], [0, *(rows for _, rows in points)], where="post", label=label
+        )
+    axes.set(xlabel="seconds since the first commit", ylabel="rows", ylim=(0, None))
+    axes.legend()
+    save(figure, path)
 
 
 def draw_ratios(figures: list[Figure], path: Path) -> None:

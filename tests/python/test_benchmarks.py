@@ -17,6 +17,9 @@ from benchmarks.__main__ import main
 from benchmarks.beside import newest_events
 from benchmarks.bytes_read import read_by_table
 from benchmarks.figures import critical_path, differences, told
+from benchmarks.latency import PARTS, Latency
+from benchmarks.live import Course, latency_figure
+from benchmarks.plots import draw_course
 from benchmarks.replay import statements
 from benchmarks.results import BEGIN, END, figure, merged, write_figures, write_table
 from benchmarks.spark_cost import SparkCost, cost_between
@@ -246,3 +249,23 @@ def test_tools_beside_are_given_the_newest_event_of_each_key() -> None:
         (1, "2.00", False),
         (2, "1.00", True),
     ]
+
+
+class TestLatency:
+    def test_has_the_percentiles_of_each_part(self) -> None:
+        def latency(build: float) -> Latency:
+            parts = dict.fromkeys(PARTS, 1.0) | {"build": build}
+            return Latency(0.0, sum(parts.values()), parts)
+
+        found = latency_figure("commit to Gold", [latency(build) for build in range(1, 102)], 95, 15)
+        assert (found.figure, found.value, found.reference, found.met) == ("commit to Gold, p95", 100.0, 15.0, False)
+        assert found.runs[0]["parts"] == {"capture": 1.0, "bronze": 1.0, "wait": 1.0, "build": 96.0, "read": 1.0}
+
+    def test_what_was_not_measured_keeps_its_picture(self, tmp_path: Path) -> None:
+        draw_course(Course(), tmp_path)
+        assert list(tmp_path.iterdir()) == []
+        latencies = {"single changes": [8.0, 9.0], "50 changes a second": [20.0, 30.0, 25.0]}
+        draw_course(Course(latencies, [(0.1, 1000), (0.2, 2000)], [(30.0, 1500), (45.0, 2000)]), tmp_path)
+        assert {file.name for file in tmp_path.iterdir()} == {"latency.svg", "burst.svg"}
+        assert "50 changes a second (3)" in (tmp_path / "latency.svg").read_text()
+        assert "committed in Postgres" in (tmp_path / "burst.svg").read_text()
