@@ -187,9 +187,9 @@ def ingest_continuously(
 
 
 def why_ended(query: StreamingQuery, config: Config, topic: str, life: int) -> str:
-    """One line on a query that ended by itself."""
+    """One line on why a query ended."""
     error = query.exception()
-    return explain(error, config, topic, life) if error else f"{topic}: somebody stopped its query. It starts again"
+    return explain(error, config, topic, life) if error else f"{topic}: its query was stopped. It starts again soon"
 
 
 def batches_done(query: StreamingQuery) -> MicroBatch | None:

@@ -86,10 +86,10 @@ def give_up_now(session: SparkSession) -> None:
 
 
 def close_session(session: SparkSession) -> None:
-    """End a session over Spark Connect while Python's threads still run; do nothing to a cluster's own.
+    """End a session over Spark Connect; do nothing to a cluster's own.
 
-    At Python's exit it would be too late: PySpark closes the connection then, and gRPC waits for ever for calls that
-    the server's death left open.
+    To be called before Python exits. At its exit PySpark closes the connection. If the server died during a call, gRPC
+    then waits for that call for ever.
     """
     if names_a_server():
         session.stop()

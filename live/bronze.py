@@ -62,7 +62,7 @@ class BronzeIngestion(threading.Thread):
 
     def run(self) -> None:
         """Land messages; what ends it early is kept in `error`."""
-        # PySpark's warning that the listener is gone, which the poll makes up for.
+        # PySpark warns when it drops the listener. The poll goes on, so nobody has to act.
         warnings.filterwarnings("ignore", message="StreamingQueryListenerBus", category=UserWarning)
         listener = Listener(self._landed_of)
         try:
@@ -76,7 +76,7 @@ class BronzeIngestion(threading.Thread):
                 should_stop=self._stopping.is_set,
                 landed=self._landed_of,
             )
-        except Exception as error:  # The loop reads it: nobody sees what ends a thread.
+        except Exception as error:  # Kept for the main thread, which reports it.
             self.error = error
         finally:
             # PySpark's thread would keep the process alive.

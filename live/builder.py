@@ -34,11 +34,13 @@ class Outcome:
         seconds: how long it took.
         troubles: one line for each thing that failed; empty if nothing did.
         is_complete: whether all that was asked for was done. A data test that fails is a trouble of a complete command.
+        failed_tables: the Bronze tables that a failed model reads, directly or through others.
     """
 
     seconds: float
     troubles: list[str]
     is_complete: bool
+    failed_tables: frozenset[str] = frozenset()
 
 
 class Builder:
@@ -65,6 +67,9 @@ class Builder:
             source.identifier: f"source:{source.source_name}.{source.name}+"
             for source in parsed.result.sources.values()
         }
+        parsed.result.build_parent_and_child_maps()  # type: ignore[no-untyped-call]
+        self._parents = parsed.result.parent_map
+        self._names = {source.unique_id: source.identifier for source in parsed.result.sources.values()}
         nodes = list(parsed.result.nodes.values())
         self.data_tests = sorted(node.name for node in nodes if node.resource_type is NodeType.Test)
         self.tables = sorted(
@@ -88,9 +93,20 @@ class Builder:
         manifest.build_flat_graph()  # type: ignore[no-untyped-call]
         manifest.flat_graph[MEMORY] = self._memory
         done = dbtRunner(manifest=manifest).invoke([*QUIET, "--no-write-json", *words, *self._options])
-        return Outcome(
-            time.monotonic() - began, troubles_of(done), done.exception is None and not has_broken(done.result)
-        )
+        broken = broken_in(done.result)
+        failed = self._sources if done.exception is not None else self._bronze_behind(broken)
+        is_complete = done.exception is None and not broken
+        return Outcome(time.monotonic() - began, troubles_of(done), is_complete, frozenset(failed))
+
+    def _bronze_behind(self, unique_ids: Iterable[str]) -> set[str]:
+        """The Bronze tables that some nodes read, directly or through others."""
+        waiting, seen = list(unique_ids), set[str]()
+        while waiting:
+            unique_id = waiting.pop()
+            if unique_id not in seen:
+                seen.add(unique_id)
+                waiting.extend(self._parents.get(unique_id, []))
+        return {self._names[unique_id] for unique_id in seen & self._names.keys()}
 
     def forget(self) -> None:
         """Have the next run read all tables. The size that is remembered of a table only grows, and gets less exact."""
@@ -106,15 +122,16 @@ def troubles_of(done: dbtRunnerResult) -> list[str]:
 
 
 def told(result: Any) -> str:
-    """Why one node failed. A source that is stale has no message."""
+    """Why one node failed. A stale source has an age and no message."""
     age = getattr(result, "age", None)
     return first_line(result.message) if age is None else f"its newest message is {age / 3600:.1f} hours old"
 
 
-def has_broken(result: Any) -> bool:
-    """Whether something was not done, as against a data test that was and failed."""
+def broken_in(result: Any) -> list[str]:
+    """Unique ids of what was not done. A data test that failed was done. An operation's result has no node."""
     results = getattr(result, "results", None) or []
-    return any(one.status in FAILED - {NodeStatus.Fail} for one in results)
+    broken = [one for one in results if one.status in FAILED - {NodeStatus.Fail}]
+    return [(getattr(one, "node", None) or one).unique_id for one in broken]
 
 
 def first_line(error: object) -> str:

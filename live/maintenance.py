@@ -64,7 +64,8 @@ class Maintenance:
     def _round(self) -> Iterator[Step]:
         """The steps of a round.
 
-        VACUUM comes before compaction: it leaves out a table whose newest version is not published, as after one.
+        VACUUM comes before compaction. A compacted table has a version that is not published, and VACUUM skips such a
+        table.
         """
         yield ["run-operation", "forget_publications"]
         for operation in ("vacuum_tables", "compact_tables"):

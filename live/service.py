@@ -55,10 +55,11 @@ def follow(
             raise SparkIsGone
         if bronze.error is not None or not bronze.is_alive():
             raise LiveError(f"Ingestion ended: {first_line(bronze.error)}")
-        if time.monotonic() >= retry_at:
+        may_retry = time.monotonic() >= retry_at
+        if may_retry:
             moved.add(*held)
             held.clear()
-        all_of_it = everything and time.monotonic() >= retry_at
+        all_of_it = everything and may_retry
         is_quiet = not moved.wait(0.0) and not all_of_it
         if not is_quiet:
             if not all_of_it:
@@ -75,8 +76,9 @@ def follow(
                 failures = failures if held or everything else 0
                 maintenance.built()
             else:
-                # Meanwhile other tables are built.
-                held.update(tables)
+                # Until the retry, only other tables are built. Those of this build have to be published yet.
+                held.update(outcome.failed_tables or tables)
+                moved.add(*(name for name in tables if name not in held))
                 failures += 1
                 delay = min(RETRY * 2 ** (failures - 1), LONGEST_RETRY)
                 report(f"It is tried again in {delay:.0f} s.")

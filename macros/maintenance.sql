@@ -21,8 +21,7 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{#- Delete publications that are older than `publication_days`, but the newest; for `dbt run-operation`. A process that builds each few seconds adds
-    thousands a day. -#}
+{#- Delete publications that are older than `publication_days`. The newest one stays. For `dbt run-operation`. `make live` adds thousands a day. -#}
 {% macro forget_publications() -%}
     {%- for relation in tables_named(['published_marts']) -%}
         {%- set newest = run_query('select max(_run_number) as run_number from ' ~ relation).rows[0]['run_number'] -%}

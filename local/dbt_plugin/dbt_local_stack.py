@@ -133,8 +133,8 @@ def table_bytes(log: Path) -> int:
 def interpret_statements(session: SparkSession) -> None:
     """Have Spark plan this process's statements for few rows; dbt-spark takes the same session.
 
-    To compile Java for a statement takes longer than what the compiled code saves. A merge plans its source twice,
-    unless it keeps the source's rows.
+    Compiling Java for a statement takes longer than the compiled code saves. A merge reads its source twice, unless it
+    keeps the source's rows.
     """
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")

@@ -17,8 +17,8 @@
     {{ return(blocks) }}
 {%- endmacro %}
 
-{#- The blocks that this run changed in the parent, without asking its table: `rarities` found the ranges of their keys. Empty where it found none, as
-    after rare cases, where they are in too many blocks, and where the parent may have rows of earlier runs that the model has not read. -#}
+{#- The blocks that this run changed in the parent. No query is needed: `rarities` found the ranges of their keys when the parent ran. Empty if they are
+    not known: `rarities` found a rare case, a range is over more than ten blocks, or the parent has rows of an earlier run that the model has not read. -#}
 {% macro key_blocks_of_this_run(parent, key, size) -%}
     {%- set parents, blocks = facts_of(parent), [] -%}
     {%- if parents.get('numbered_key') == key and parents.read_up_to <= read_up_to() -%}
@@ -35,7 +35,7 @@
     {{ return(blocks | unique | list) }}
 {%- endmacro %}
 
-{#- The blocks with rows of the parent that the model has not read, by its table. -#}
+{#- The blocks in which the parent has rows that the model has not read, by one query. -#}
 {% macro asked_key_blocks(parent, key, size) -%}
     {%- set query -%}
         select array_join(sort_array(collect_set(concat(first_key, ' and ', first_key + {{ size - 1 }}))), ',') as blocks

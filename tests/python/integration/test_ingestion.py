@@ -5,6 +5,7 @@ Each test has a topic prefix, a Bronze schema and checkpoints of its own, beside
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -352,8 +353,9 @@ def test_no_topic_yet_is_no_error(lane: Lane) -> None:
     assert (result.returncode, result.stdout) == (0, f"No topic begins with {lane.prefix} yet: nothing to land.\n")
 
 
-def test_the_continuous_job_takes_up_a_new_topic(lane: Lane) -> None:
-    lane.send("old", ["1"])
+@contextlib.contextmanager
+def continuous_job(lane: Lane, *, look_for_topics_every: float) -> Iterator[list[str]]:
+    """Ingestion in a thread of the test, stopped at the end: the lines that it reports."""
     said: list[str] = []
     stop = threading.Event()
     job = threading.Thread(
@@ -361,13 +363,23 @@ def test_the_continuous_job_takes_up_a_new_topic(lane: Lane) -> None:
         args=(lane.stack.spark, lane.config),
         kwargs={
             "every": "1 second",
-            "look_for_topics_every": 1,
+            "look_for_topics_every": look_for_topics_every,
             "report": said.append,
             "should_stop": stop.is_set,
         },
     )
     job.start()
     try:
+        yield said
+    finally:
+        stop.set()
+        job.join(timeout=60)
+    assert not job.is_alive()
+
+
+def test_the_continuous_job_takes_up_a_new_topic(lane: Lane) -> None:
+    lane.send("old", ["1"])
+    with continuous_job(lane, look_for_topics_every=1) as said:
         wait_for(lambda: lane.landed("old"), "the first topic's message lands")
         lane.send("new", ["a"])
         wait_for(lambda: lane.landed("new"), "the new topic's message lands")
@@ -377,10 +389,6 @@ def test_the_continuous_job_takes_up_a_new_topic(lane: Lane) -> None:
         lane.produce("old", ["a", "b", "c"])
         # The query may have taken the third message for the next one: it stands where that would.
         wait_for(lambda: lane.lives("old").get(2) == ["a", "b", "c"], "the topic's new life lands")
-    finally:
-        stop.set()
-        job.join(timeout=60)
-    assert not job.is_alive()
     lands = [f"{lane.prefix}{topic} lands in {lane.schema}.{topic}" for topic in ("old", "new", "old")]
     assert [line for line in said if " lands in " in line] == lands
     assert sum(line.startswith(f"{lane.prefix}old was created again") for line in said) == 1
@@ -388,32 +396,15 @@ def test_the_continuous_job_takes_up_a_new_topic(lane: Lane) -> None:
 
 
 def test_the_continuous_job_starts_an_ended_query_again(lane: Lane) -> None:
-    """A query that somebody stopped: what comes meanwhile lands."""
+    """Somebody stops the query. A message that is sent afterwards lands."""
     lane.send("stopped", ["1"])
-    said: list[str] = []
-    stop = threading.Event()
-    job = threading.Thread(
-        target=ingestion.ingest_continuously,
-        args=(lane.stack.spark, lane.config),
-        kwargs={
-            "every": "1 second",
-            "look_for_topics_every": 5,
-            "report": said.append,
-            "should_stop": stop.is_set,
-        },
-    )
-    job.start()
-    try:
+    with continuous_job(lane, look_for_topics_every=5) as said:
         wait_for(lambda: lane.landed("stopped"), "its message lands")
         (query,) = lane.stack.spark.streams.active
         query.stop()
         lane.send("stopped", ["2"])
-        wait_for(lambda: lane.landed("stopped") == numbered(["1", "2"]), "what came meanwhile lands")
-        wait_for(lambda: f"{lane.prefix}stopped lands again" in said, "it is told")
-    finally:
-        stop.set()
-        job.join(timeout=60)
-    assert not job.is_alive()
+        wait_for(lambda: lane.landed("stopped") == numbered(["1", "2"]), "the next message lands")
+        wait_for(lambda: f"{lane.prefix}stopped lands again" in said, "a line says so")
 
 
 def test_the_continuous_job_ends_cleanly_when_told_to(lane: Lane) -> None:
