@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,7 +40,8 @@ def moved(monkeypatch: pytest.MonkeyPatch) -> MovedTables:
 
 
 def follow(builder: Builder, moved: MovedTables, *, until: int) -> list[str]:
-    """Run the loop until there were so many builds; the lines that it reports."""
+    """Run the loop until there were so many builds, or for ten seconds; the lines that it reports."""
+    deadline = time.monotonic() + 10
     said: list[str] = []
     steps = SimpleNamespace(built=lambda: None, is_due=lambda: False)
     bronze = SimpleNamespace(error=None, is_alive=lambda: True)
@@ -50,7 +52,7 @@ def follow(builder: Builder, moved: MovedTables, *, until: int) -> list[str]:
         steps,  # type: ignore[arg-type]
         keep_alive=lambda: None,
         report=said.append,
-        should_stop=lambda: len(builder.builds) >= until,
+        should_stop=lambda: len(builder.builds) >= until or time.monotonic() > deadline,
     )
     return said
 
